@@ -1,0 +1,281 @@
+package main
+
+import (
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"net"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Settings is what one run of `yakt server` is to be, after flags, properties file and defaults were put together
+// (a flag wins over the file, the file over the default). It is a plain value and not changed once the server runs.
+type Settings struct {
+	NodeID          int32
+	Addr            string // where to listen, host:port; port 0 takes a free one
+	Advertise       string // where others reach this node; empty: the address that is really listened on
+	ListenerName    string
+	DataDir         string
+	ClusterID       string // empty: the stored one, or a new one in an empty directory
+	MetadataVersion string // used at the first start only
+
+	BrokerSessionTimeout     time.Duration
+	NumPartitions            int32
+	DefaultReplicationFactor int16
+	MinInSyncReplicas        int32
+	UncleanLeaderElection    bool
+
+	SnapshotBytes    int64         // a snapshot after this many bytes of records
+	SnapshotInterval time.Duration // and at least this often while there are new records; 0: never for its age
+
+	MaxFrameBytes  int32
+	MaxConnections int
+	IdleTimeout    time.Duration
+
+	// Properties is the file as it was written, for the keys by which Kafka's controller answers for a
+	// topic's defaults (log.retention.ms and its like).
+	Properties map[string]string
+	// Ignored names the keys of the file that have no effect in this process.
+	Ignored []string
+
+	quorum quorumKeys
+}
+
+// quorumKeys is how the file names the controllers. It is compared with the node's own address after the flags have been
+// applied, since a flag may change that address.
+type quorumKeys struct {
+	voters    []peer
+	bootstrap []string
+}
+
+// peer is one controller of the quorum.
+type peer struct {
+	id   int32
+	addr string
+}
+
+// defaultSettings are Apache Kafka's defaults where Kafka has the key, and the address `go run ./cmd/yakt` is known by.
+func defaultSettings() Settings {
+	return Settings{
+		NodeID:                   1,
+		Addr:                     "127.0.0.1:5010",
+		ListenerName:             "CONTROLLER",
+		MetadataVersion:          "4.3-IV0",
+		BrokerSessionTimeout:     9 * time.Second,
+		NumPartitions:            1,
+		DefaultReplicationFactor: 1,
+		MinInSyncReplicas:        1,
+		SnapshotBytes:            20 << 20,
+		SnapshotInterval:         time.Hour,
+		// Kafka takes 100 MiB, for produce requests. No request to a controller is near 8 MiB, and a decoder's memory is a
+		// multiple of the frame.
+		MaxFrameBytes:  8 << 20,
+		MaxConnections: 4096,
+		IdleTimeout:    10 * time.Minute,
+		Properties:     map[string]string{},
+	}
+}
+
+// settings puts flags, file and defaults together and checks the result. All that is wrong is reported at once.
+func (c *serverCmd) settings() (Settings, error) {
+	s := defaultSettings()
+	var problems []error
+	if c.Config != "" {
+		if err := s.load(c.Config); err != nil {
+			problems = append(problems, err)
+		}
+	}
+	if c.NodeID != nil {
+		s.NodeID = *c.NodeID
+	}
+	for _, f := range []struct{ flag, setting *string }{
+		{c.Addr, &s.Addr}, {c.Advertise, &s.Advertise}, {c.ListenerName, &s.ListenerName}, {c.DataDir, &s.DataDir},
+		{c.ClusterID, &s.ClusterID}, {c.MetadataVersion, &s.MetadataVersion},
+	} {
+		if f.flag != nil {
+			*f.setting = *f.flag
+		}
+	}
+	if s.DataDir == "" {
+		s.DataDir = filepath.Join("yakt-data", strconv.Itoa(int(s.NodeID)))
+	}
+	problems = append(problems, s.check()...)
+	if c.Peers != nil {
+		problems = append(problems, s.checkPeers(*c.Peers))
+	}
+	if err := errors.Join(problems...); err != nil {
+		return Settings{}, err
+	}
+	return s, nil
+}
+
+// check finds what cannot work, in sentences that say what to do.
+func (s *Settings) check() []error {
+	var problems []error
+	refuse := func(format string, args ...any) { problems = append(problems, fmt.Errorf(format, args...)) }
+	if s.NodeID < 0 {
+		refuse("node id %d is negative: give -i (node.id) a number from 0 up that no broker has", s.NodeID)
+	}
+	host, _, err := splitAddr(s.Addr, true)
+	switch {
+	case err != nil:
+		refuse("the address %q given with -a (listeners) is not HOST:PORT: %w", s.Addr, err)
+	case s.Advertise == "" && wildcard(host):
+		refuse("the address %q listens on every interface, so others cannot be told it: say where they reach this node with --advertise HOST:PORT (advertised.listeners)", s.Addr)
+	}
+	if s.Advertise != "" {
+		host, _, err := splitAddr(s.Advertise, false)
+		switch {
+		case err != nil:
+			refuse("the address %q given with --advertise (advertised.listeners) is not HOST:PORT: %w", s.Advertise, err)
+		case wildcard(host):
+			refuse("--advertise %q (advertised.listeners) is a wildcard: give the one host name or address by which brokers and clients reach this node", s.Advertise)
+		}
+	}
+	if s.ListenerName == "" || strings.ContainsAny(s.ListenerName, " \t,:/@") {
+		refuse("the listener name %q is not a plain word: give --listener-name the first of the brokers' controller.listener.names", s.ListenerName)
+	}
+	if s.ClusterID != "" {
+		if err := checkClusterID(s.ClusterID); err != nil {
+			problems = append(problems, err)
+		}
+	}
+	if err := checkMetadataVersion(s.MetadataVersion); err != nil {
+		problems = append(problems, err)
+	}
+	return append(problems, s.checkQuorum()...)
+}
+
+// checkQuorum accepts a file that names this node as the only controller and refuses every other quorum: a node that
+// quietly ran alone when it was meant to be one of three would write a history of its own.
+func (s *Settings) checkQuorum() []error {
+	const alone = "this build runs a quorum of one node"
+	var problems []error
+	refuse := func(format string, args ...any) { problems = append(problems, fmt.Errorf(format, args...)) }
+	own := s.Advertise
+	if own == "" {
+		own = s.Addr
+	}
+	switch v := s.quorum.voters; {
+	case len(v) > 1:
+		refuse("controller.quorum.voters names %d controllers, and %s: leave only this one, %d@%s", len(v), alone, s.NodeID, own)
+	case len(v) == 1 && v[0].id != s.NodeID:
+		refuse("controller.quorum.voters names controller %d and this is node %d, and %s: name this one, %d@%s", v[0].id, s.NodeID, alone, s.NodeID, own)
+	case len(v) == 1 && !sameAddr(v[0].addr, own):
+		refuse("controller.quorum.voters says this node is reached at %s, and it says itself %s: brokers would be sent to both; make the two agree", v[0].addr, own)
+	}
+	switch b := s.quorum.bootstrap; {
+	case len(b) > 1:
+		refuse("controller.quorum.bootstrap.servers names %d controllers, and %s: leave only this one, %s", len(b), alone, own)
+	case len(b) == 1 && !sameAddr(b[0], own):
+		refuse("controller.quorum.bootstrap.servers names %s, which is not this node (%s), and %s: name this one or leave the key out", b[0], own, alone)
+	}
+	return problems
+}
+
+// checkPeers reads -e. Peers are never ignored: see checkQuorum.
+func (s *Settings) checkPeers(flag string) error {
+	peers, err := parsePeers(flag)
+	if err != nil {
+		return err
+	}
+	return fmt.Errorf("-e names %d peers, and this build runs a quorum of one node: start it without -e", len(peers))
+}
+
+// parsePeers reads ID/HOST:PORT,….
+func parsePeers(text string) ([]peer, error) {
+	var peers []peer
+	seen := map[int32]bool{}
+	for entry := range strings.SplitSeq(text, ",") {
+		p, err := parsePeer(entry, "/")
+		if err != nil {
+			return nil, fmt.Errorf("-e: %q is not ID/HOST:PORT: %w", entry, err)
+		}
+		if seen[p.id] {
+			return nil, fmt.Errorf("-e: node id %d is given twice", p.id)
+		}
+		seen[p.id] = true
+		peers = append(peers, p)
+	}
+	return peers, nil
+}
+
+// parsePeer reads one `id<sep>host:port`.
+func parsePeer(entry, sep string) (peer, error) {
+	id, addr, ok := strings.Cut(strings.TrimSpace(entry), sep)
+	if !ok {
+		return peer{}, fmt.Errorf("there is no %q", sep)
+	}
+	n, err := strconv.ParseInt(id, 10, 32)
+	if err != nil || n < 0 {
+		return peer{}, fmt.Errorf("%q is not a node id", id)
+	}
+	host, _, err := splitAddr(addr, false)
+	if err != nil {
+		return peer{}, err
+	}
+	if wildcard(host) {
+		return peer{}, fmt.Errorf("%q names no host", addr)
+	}
+	return peer{int32(n), addr}, nil
+}
+
+// splitAddr checks host:port. Port 0, "any free one", makes sense only for listening.
+func splitAddr(addr string, listening bool) (host string, port uint16, err error) {
+	host, text, err := net.SplitHostPort(addr)
+	if err != nil {
+		return "", 0, errors.New("write it like 127.0.0.1:5010, or [::1]:5010")
+	}
+	if strings.ContainsAny(host, " \t/") {
+		return "", 0, fmt.Errorf("%q is not a host", host)
+	}
+	n, err := strconv.ParseUint(text, 10, 16)
+	if err != nil || n == 0 && !listening {
+		return "", 0, fmt.Errorf("%q is not a port number", text)
+	}
+	return host, uint16(n), nil
+}
+
+// wildcard tells whether a host stands for every interface.
+func wildcard(host string) bool {
+	ip := net.ParseIP(host)
+	return host == "" || ip != nil && ip.IsUnspecified()
+}
+
+// sameAddr compares two addresses as written; all names of the loopback count as one, since properties files say
+// localhost where flags say 127.0.0.1.
+func sameAddr(a, b string) bool {
+	canonical := func(addr string) string {
+		host, port, err := net.SplitHostPort(addr)
+		if err != nil {
+			return addr
+		}
+		if ip := net.ParseIP(host); strings.EqualFold(host, "localhost") || ip != nil && ip.IsLoopback() {
+			host = "localhost"
+		}
+		return strings.ToLower(host) + ":" + port
+	}
+	return canonical(a) == canonical(b)
+}
+
+// checkClusterID accepts what kafka-storage random-uuid prints: 16 bytes as 22 characters of URL-safe base64.
+func checkClusterID(id string) error {
+	if raw, err := base64.RawURLEncoding.DecodeString(id); err != nil || len(raw) != 16 {
+		return fmt.Errorf("--cluster-id %q is not 22 characters of a Kafka uuid, such as kafka-storage.sh random-uuid prints: correct it, or leave it out and one is made", id)
+	}
+	return nil
+}
+
+// checkMetadataVersion accepts a release with its level, as Kafka spells it.
+func checkMetadataVersion(version string) error {
+	if !metadataVersion.MatchString(version) {
+		return fmt.Errorf("--metadata-version %q is not a level of Kafka's metadata.version: write it like 4.3-IV0", version)
+	}
+	return nil
+}
+
+var metadataVersion = regexp.MustCompile(`^(3\.[3-9]|4\.[0-4])-IV[0-9]$`)
