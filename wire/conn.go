@@ -1,0 +1,408 @@
+package wire
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+const (
+	readBuffer = 4 << 10
+	// writePiece is what is handed to the network at once: answers are gathered up to it, longer ones cut.
+	writePiece = 64 << 10
+)
+
+// Ends that are nobody's fault.
+var (
+	errDrained = errors.New("drained")
+	errIdle    = errors.New("idle")
+)
+
+// handlerError is the Handler's reason to end a connection.
+type handlerError struct {
+	header
+	err error
+}
+
+func (e *handlerError) Error() string {
+	return fmt.Sprintf("%s version %d: %v", kmsg.NameForKey(e.key), e.version, e.err)
+}
+
+func (e *handlerError) Unwrap() error { return e.err }
+
+// conn is one connection. Its reader goroutine puts calls into a queue, each call's goroutine completes
+// it, and its writer goroutine takes them out in order:
+//
+//	reader ──► calls ──► writer
+//	   └─ go handle ─┘ (call.done)
+type conn struct {
+	server *Server
+	nc     net.Conn
+	in     *bufio.Reader
+	ctx    context.Context // ends with the connection
+	cancel context.CancelFunc
+
+	slots    chan struct{} // holds one for each request in progress
+	calls    chan *call    // closed by the reader; never blocks it, as there are as many slots
+	draining atomic.Bool   // the reader takes no further request
+
+	mu     sync.Mutex
+	reason error // why the connection ended or is about to
+	closed bool
+}
+
+// call is one request in progress.
+type call struct {
+	header
+	release func()        // gives back the memory the request was allowed
+	done    chan struct{} // closed when answer or err is there
+	answer  *[]byte       // a whole frame, from frames
+	err     error
+}
+
+// frames holds buffers for answers.
+var frames = sync.Pool{New: func() any { return new([]byte) }}
+
+func recycle(b *[]byte) {
+	if cap(*b) <= writePiece {
+		*b = (*b)[:0]
+		frames.Put(b)
+	}
+}
+
+func newConn(s *Server, nc net.Conn) *conn {
+	c := &conn{
+		server: s,
+		nc:     nc,
+		in:     bufio.NewReaderSize(nc, readBuffer),
+		slots:  make(chan struct{}, s.config.MaxInFlight),
+		calls:  make(chan *call, s.config.MaxInFlight),
+	}
+	c.ctx, c.cancel = context.WithCancel(s.ctx)
+	return c
+}
+
+// serve runs the connection to its end.
+func (c *conn) serve() {
+	written := make(chan struct{})
+	go func() {
+		defer close(written)
+		c.writeLoop()
+	}()
+	err := c.readLoop()
+	if answersFirst(err) {
+		c.note(err)
+	} else {
+		c.fail(err)
+	}
+	close(c.calls)
+	<-written
+	c.fail(err)
+	c.logEnd()
+}
+
+// answersFirst says whether a connection that stops reading for this reason still answers what came before.
+func answersFirst(err error) bool {
+	var m malformed
+	return err == errDrained || errors.As(err, &m)
+}
+
+// note remembers the first reason there was to end the connection.
+func (c *conn) note(err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.reason == nil {
+		c.reason = err
+	}
+}
+
+// fail ends the connection: its requests' contexts, its reads and its writes.
+func (c *conn) fail(err error) {
+	c.note(err)
+	c.mu.Lock()
+	closed := c.closed
+	c.closed = true
+	c.mu.Unlock()
+	if !closed {
+		c.cancel()
+		c.nc.Close()
+	}
+}
+
+// drain has the reader stop before the next request, also when it is in the middle of receiving one.
+func (c *conn) drain() {
+	c.draining.Store(true)
+	c.nc.SetReadDeadline(time.Unix(1, 0))
+}
+
+// logEnd writes the connection's one line.
+func (c *conn) logEnd() {
+	var (
+		s = c.server
+		m malformed
+		h *handlerError
+	)
+	switch {
+	case errors.As(c.reason, &m):
+		s.counters.malformed.Add(1)
+		s.log.warn("connection closed: the request cannot be served", "peer", c.nc.RemoteAddr(), "err", c.reason)
+	case errors.As(c.reason, &h):
+		s.counters.failed.Add(1)
+		s.log.warn("connection closed: the handler gave up", "peer", c.nc.RemoteAddr(), "err", c.reason)
+	default:
+		s.log.log(slog.LevelDebug, "connection closed", "peer", c.nc.RemoteAddr(), "err", c.reason)
+	}
+}
+
+// readLoop takes requests until something ends it.
+func (c *conn) readLoop() error {
+	for {
+		if err := c.awaitFrame(); err != nil {
+			return err
+		}
+		select {
+		case c.slots <- struct{}{}:
+		case <-c.ctx.Done():
+			return c.ctx.Err()
+		}
+		if err := c.takeRequest(); err != nil {
+			return err
+		}
+	}
+}
+
+// awaitFrame returns when the first byte of a request is there.
+func (c *conn) awaitFrame() error {
+	for c.in.Buffered() == 0 {
+		if err := c.readWithin(c.server.config.IdleTimeout); err != nil {
+			return err
+		}
+		_, err := c.in.Peek(1)
+		switch {
+		case err == nil:
+		case c.draining.Load():
+			return errDrained
+		case !errors.Is(err, os.ErrDeadlineExceeded):
+			return err
+		case len(c.slots) == 0:
+			return errIdle
+		}
+	}
+	if c.draining.Load() {
+		return errDrained
+	}
+	return nil
+}
+
+// readWithin sets the read deadline, unless drain has set it for good.
+func (c *conn) readWithin(d time.Duration) error {
+	err := c.nc.SetReadDeadline(time.Now().Add(d))
+	if c.draining.Load() { // looked at after setting: drain stores before it sets
+		return errDrained
+	}
+	return err
+}
+
+// takeRequest receives one request and has it handled.
+func (c *conn) takeRequest() error {
+	s := c.server
+	if err := c.readWithin(s.config.FrameTimeout); err != nil {
+		return err
+	}
+	received := func() {}
+	defer func() { received() }()
+	frame, err := c.readFrame(func(n int) (err error) {
+		received, err = c.claimWithin(s.receive, n, s.config.FrameTimeout)
+		return err
+	})
+	switch {
+	case err == nil:
+	case c.draining.Load():
+		return errDrained
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return malformed(fmt.Sprintf("frame has not arrived within %v", s.config.FrameTimeout))
+	default:
+		return err
+	}
+	s.counters.bytesIn.Add(uint64(len(frame) + 4))
+	return c.dispatch(frame)
+}
+
+func (c *conn) readFrame(reserve func(n int) error) ([]byte, error) {
+	n, err := readLength(c.in, c.server.config.MaxFrameBytes)
+	if err != nil {
+		return nil, cutOff(err)
+	}
+	return readFrame(c.in, n, reserve)
+}
+
+// claimWithin claims bytes of a budget while the connection lives, and gives the frame's bytes that are
+// still to come the time that this took.
+func (c *conn) claimWithin(b *budget, n int, d time.Duration) (func(), error) {
+	ctx, cancel := context.WithTimeout(c.ctx, d)
+	defer cancel()
+	release, err := b.claim(ctx, int64(n))
+	if err == nil {
+		if err = c.readWithin(d); err != nil {
+			release()
+			release = nil
+		}
+	}
+	if err != nil {
+		return func() {}, fmt.Errorf("no room for a frame of %d bytes: %w", n, err)
+	}
+	return release, nil
+}
+
+// dispatch decodes a frame and starts its call.
+func (c *conn) dispatch(frame []byte) error {
+	s := c.server
+	h, rest := parseHeader(frame)
+	served, ok := s.versions.find(h.key)
+	switch {
+	case !ok:
+		return malformed(fmt.Sprintf("%s is not served", apiName(h.key)))
+	case h.version >= served.Min && h.version <= served.Max:
+	case h.key == keyAPIVersions:
+		c.answerUnknownVersion(h)
+		return nil
+	default:
+		return malformed(fmt.Sprintf("%s version %d is not served, only %d to %d", apiName(h.key), h.version, served.Min, served.Max))
+	}
+
+	req := kmsg.RequestForKey(h.key)
+	req.SetVersion(h.version)
+	body, err := h.parseRest(rest, req.IsFlexible())
+	if err != nil {
+		return err
+	}
+	release, err := s.decode.claim(c.ctx, decodedSize(body))
+	if err != nil {
+		return err
+	}
+	if err := decode(h, req, body); err != nil {
+		release()
+		return err
+	}
+	s.counters.requests[h.key].Add(1)
+	call := &call{header: h, release: release, done: make(chan struct{})}
+	c.calls <- call
+	go c.handle(call, req)
+	return nil
+}
+
+// apiName is for people who look for the API that somebody asked for.
+func apiName(key int16) string {
+	if name := kmsg.NameForKey(key); name != "" && name != "Unknown" {
+		return name
+	}
+	return fmt.Sprintf("API %d", key)
+}
+
+// handle runs the Handler and encodes what it says.
+func (c *conn) handle(call *call, req kmsg.Request) {
+	defer close(call.done)
+	defer call.release()
+	resp, err := c.server.config.Handler.Handle(c.ctx, Caller{
+		Principal: Anonymous,
+		Listener:  c.server.config.ListenerName,
+		ClientID:  call.clientID,
+		Addr:      c.nc.RemoteAddr(),
+	}, req)
+	if err == nil && resp == nil {
+		err = errors.New("no answer")
+	}
+	if err == nil {
+		call.answer = frames.Get().(*[]byte)
+		*call.answer, err = appendAnswer(*call.answer, call.header, resp)
+	}
+	if err != nil {
+		call.err = &handlerError{call.header, err}
+	}
+}
+
+// answerUnknownVersion answers an ApiVersions request that nobody can decode.
+func (c *conn) answerUnknownVersion(h header) {
+	call := &call{header: h, done: make(chan struct{}), answer: frames.Get().(*[]byte)}
+	b := c.server.versions.unknownVersionAnswer(beginAnswer(*call.answer, h.correlation, false))
+	*call.answer, call.err = endAnswer(b)
+	close(call.done)
+	c.calls <- call
+}
+
+// writeLoop writes answers in the order of their requests. Answers that are ready together go out
+// together. After a failure it still waits for every call, so that none outlives the connection.
+func (c *conn) writeLoop() {
+	var (
+		out     *[]byte // answers to be written
+		waiting int     // how many
+		broken  bool
+	)
+	flush := func() {
+		if out == nil {
+			return
+		}
+		if err := c.write(*out); err != nil {
+			c.fail(err)
+			broken = true
+		}
+		recycle(out)
+		for out = nil; waiting > 0; waiting-- {
+			<-c.slots
+		}
+	}
+	for call := range c.calls {
+		select {
+		case <-call.done:
+		default:
+			flush()
+			<-call.done
+		}
+		switch {
+		case broken:
+			continue
+		case call.err != nil:
+			flush()
+			c.fail(call.err)
+			broken = true
+			continue
+		case out != nil && len(*call.answer) > writePiece:
+			flush()
+		}
+		if waiting++; out == nil {
+			out = call.answer
+		} else {
+			*out = append(*out, *call.answer...)
+			recycle(call.answer)
+		}
+		if len(c.calls) == 0 || len(*out) > writePiece {
+			flush()
+		}
+	}
+	flush()
+}
+
+// write sends b. A peer that takes in nothing for the write timeout has failed, however long b is.
+func (c *conn) write(b []byte) error {
+	for len(b) > 0 {
+		if err := c.nc.SetWriteDeadline(time.Now().Add(c.server.config.WriteTimeout)); err != nil {
+			return err
+		}
+		n, err := c.nc.Write(b[:min(len(b), writePiece)])
+		c.server.counters.bytesOut.Add(uint64(n))
+		if err != nil {
+			return err
+		}
+		b = b[n:]
+	}
+	return nil
+}

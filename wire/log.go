@@ -1,0 +1,47 @@
+package wire
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+)
+
+// linesPerSecond bounds what strangers can make us write to the log.
+const linesPerSecond = 10
+
+// sparseLogger writes at most linesPerSecond lines a second, and with the next line how many it left out.
+// It is for what peers cause; several goroutines may use it.
+type sparseLogger struct {
+	*slog.Logger
+	mu      sync.Mutex
+	second  time.Time // when the current second began
+	written int       // in this second
+	leftOut int
+}
+
+func newSparseLogger(l *slog.Logger) *sparseLogger { return &sparseLogger{Logger: l} }
+
+func (l *sparseLogger) warn(msg string, args ...any) { l.log(slog.LevelWarn, msg, args...) }
+
+func (l *sparseLogger) log(level slog.Level, msg string, args ...any) {
+	if !l.Enabled(context.Background(), level) {
+		return
+	}
+	l.mu.Lock()
+	if now := time.Now(); now.Sub(l.second) >= time.Second {
+		l.second, l.written = now, 0
+	}
+	if l.written >= linesPerSecond {
+		l.leftOut++
+		l.mu.Unlock()
+		return
+	}
+	l.written++
+	if l.leftOut > 0 {
+		args = append(args, "left_out", l.leftOut)
+		l.leftOut = 0
+	}
+	l.mu.Unlock()
+	l.Log(context.Background(), level, msg, args...)
+}
