@@ -1,0 +1,63 @@
+package image
+
+import (
+	"iter"
+
+	"yakt/records"
+)
+
+// Names of the features that decide what records may say.
+const (
+	metadataVersionFeature = "metadata.version"
+	kraftVersionFeature    = "kraft.version"
+	elrFeature             = "eligible.leader.replicas.version"
+)
+
+// MetadataVersion is the finalized metadata.version, 0 when there is none yet.
+func (i *Image) MetadataVersion() int16 { return i.FeatureLevel(metadataVersionFeature) }
+
+// FeatureLevel is the finalized level of a feature, 0 when it is off. kraft.version is not among them: it lives in
+// control records, see [Image.KRaftVersion].
+func (i *Image) FeatureLevel(name string) int16 {
+	level, _ := i.features.get(name)
+	return level
+}
+
+// Features iterates over the finalized features and their levels, by name; metadata.version is one of them.
+func (i *Image) Features() iter.Seq2[string, int16] { return i.features.scan }
+
+// ELREnabled says whether eligible leader replicas are kept (KIP-966).
+func (i *Image) ELREnabled() bool { return i.FeatureLevel(elrFeature) >= 1 }
+
+func (e *Edit) replayFeatureLevel(o *owner, r *records.FeatureLevel, offset int64) {
+	switch {
+	case r.Name == kraftVersionFeature:
+		// Readers skip it: the level lies in control records.
+	case r.Level < 0:
+		refuse(r, offset, "%s level %d", r.Name, r.Level)
+	case r.Name == metadataVersionFeature && !knownMetadataVersion(r.Level):
+		refuse(r, offset, "unknown metadata.version %d", r.Level)
+	case r.Level == 0:
+		e.head.features.delete(o, r.Name)
+	default:
+		e.head.features.set(o, r.Name, r.Level)
+	}
+}
+
+// knownMetadataVersion admits the unstable level after the latest, as Apache Kafka 4.3.0 does.
+func knownMetadataVersion(l int16) bool {
+	return l >= 7 && l <= 31
+}
+
+// level is what an image's metadata.version lets records carry. Without one everything is carried.
+type level int16
+
+func (l level) has(from level) bool { return l == 0 || l >= from }
+
+func (l level) zkMigration() bool         { return l.has(8) }
+func (l level) scram() bool               { return l.has(11) }
+func (l level) delegationTokens() bool    { return l.has(14) }
+func (l level) controllers() bool         { return l.has(15) }
+func (l level) directories() bool         { return l.has(17) }
+func (l level) elr() bool                 { return l.has(23) }
+func (l level) cordonedDirectories() bool { return l.has(30) }

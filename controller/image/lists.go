@@ -1,0 +1,96 @@
+package image
+
+import (
+	"encoding/binary"
+	"slices"
+
+	"yakt/records"
+)
+
+// Partitions hold pointers to lists that are the same for many of them: there are far fewer ways to place replicas
+// than partitions. Lists are never written to after they are made. An empty list is a nil pointer.
+type (
+	idList  struct{ ids []int32 }
+	dirList struct{ ids []records.UUID }
+)
+
+// What an empty list is handed out as. Not nil: in a PartitionChange nil says "unchanged".
+var (
+	noIDs  = []int32{}
+	noDirs = []records.UUID{}
+)
+
+func (l *idList) all() []int32 {
+	if l == nil {
+		return noIDs
+	}
+	return l.ids
+}
+
+func (l *dirList) all() []records.UUID {
+	if l == nil {
+		return noDirs
+	}
+	return l.ids
+}
+
+// maxLists bounds the tables of lists that are found again. A full table is dropped and begun anew: lists in use live
+// on, only sharing with them ends. It is far above what Kafka's placement makes of hundreds of brokers.
+const maxLists = 1 << 16
+
+// lists finds lists that partitions have. It is part of the image, because an edit may be short-lived; that it may
+// hold lists that nobody has any more is the price.
+type lists struct {
+	ids  tree[string, *idList]
+	dirs tree[string, *dirList]
+}
+
+// intern returns a list with these ids, if possible one that is there already; hints are looked at first.
+func (l *lists) intern(o *owner, ids []int32, hints ...*idList) *idList {
+	if len(ids) == 0 {
+		return nil
+	}
+	for _, h := range hints {
+		if slices.Equal(ids, h.all()) {
+			return h
+		}
+	}
+	var buf [64]byte
+	key := buf[:0]
+	for _, id := range ids {
+		key = binary.BigEndian.AppendUint32(key, uint32(id))
+	}
+	if list, ok := l.ids.get(string(key)); ok {
+		return list
+	}
+	if l.ids.len() >= maxLists {
+		l.ids = tree[string, *idList]{}
+	}
+	list := &idList{slices.Clone(ids)}
+	l.ids.set(o, string(key), list)
+	return list
+}
+
+// internDirs is intern for directories.
+func (l *lists) internDirs(o *owner, ids []records.UUID, hint *dirList) *dirList {
+	if len(ids) == 0 {
+		return nil
+	}
+	if slices.Equal(ids, hint.all()) {
+		return hint
+	}
+	var buf [128]byte
+	key := buf[:0]
+	for i := range ids {
+		key = append(key, ids[i][:]...)
+	}
+	if list, ok := l.dirs.get(string(key)); ok {
+		return list
+	}
+	if l.dirs.len() >= maxLists {
+		l.dirs = tree[string, *dirList]{}
+	}
+	list := &dirList{slices.Clone(ids)}
+	l.dirs.set(o, string(key), list)
+	return list
+}
