@@ -14,12 +14,16 @@ import (
 	"time"
 
 	"github.com/go-chi/chi/v5"
+
+	"yakt/controller/image"
 )
 
 // Config is what a Server reads from. All functions are called from many goroutines.
 type Config struct {
 	NodeID    int32
 	ClusterID string
+	// Image is the committed state, never nil.
+	Image func() *image.Image
 	// Ready returns nil when this node has caught up and knows a leader, else the reason why not, in words for an operator.
 	Ready  func() error
 	Logger *slog.Logger
@@ -87,6 +91,7 @@ func (s *Server) routes() http.Handler {
 	r := chi.NewRouter()
 	r.NotFound(notFound)
 	r.MethodNotAllowed(methodNotAllowed)
+	r.Get("/get_metadata", s.getMetadata)
 	r.Get("/livez", s.livez)
 	r.Get("/readyz", s.readyz)
 	return r

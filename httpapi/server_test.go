@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+
+	"yakt/controller/image"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -25,6 +27,7 @@ func testServer(edit func(*Config)) *Server {
 	config := Config{
 		NodeID:    1,
 		ClusterID: "MkU3OEVBNTcwNTJENDM2Qk",
+		Image:     func() *image.Image { return new(image.Image) },
 		Ready:     func() error { return nil },
 		Logger:    slog.New(slog.DiscardHandler),
 	}

@@ -13,6 +13,7 @@ import (
 	"syscall"
 	"time"
 
+	"yakt/controller/image"
 	"yakt/httpapi"
 )
 
@@ -60,6 +61,7 @@ func serve(ctx context.Context, s Settings, logger *slog.Logger, stdout io.Write
 	web := httpapi.New(httpapi.Config{
 		NodeID:    s.NodeID,
 		ClusterID: s.ClusterID,
+		Image:     func() *image.Image { return new(image.Image) },
 		Ready:     func() error { return errors.New("the metadata log has not been opened") },
 		Logger:    logger,
 	})
