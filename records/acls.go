@@ -26,3 +26,20 @@ func (*AccessControlEntry) APIKey() Key { return KeyAccessControlEntry }
 
 // APIKey implements Record.
 func (*RemoveAccessControlEntry) APIKey() Key { return KeyRemoveAccessControlEntry }
+
+func (r *AccessControlEntry) fields(c *codec) {
+	c.uuid("id", &r.ID)
+	c.int8("resourceType", &r.ResourceType)
+	c.string("resourceName", &r.ResourceName)
+	c.int8("patternType", &r.PatternType)
+	c.string("principal", &r.Principal)
+	c.string("host", &r.Host)
+	c.int8("operation", &r.Operation)
+	c.int8("permissionType", &r.PermissionType)
+	c.unknownTags(&r.Unknown)
+}
+
+func (r *RemoveAccessControlEntry) fields(c *codec) {
+	c.uuid("id", &r.ID)
+	c.unknownTags(&r.Unknown)
+}

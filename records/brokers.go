@@ -114,3 +114,77 @@ func (*RegisterController) APIKey() Key { return KeyRegisterController }
 
 // APIKey implements Record.
 func (*ProducerIDs) APIKey() Key { return KeyProducerIDs }
+
+func (e *Endpoint) fields(c *codec) {
+	c.string("name", &e.Name)
+	c.string("host", &e.Host)
+	c.uint16("port", &e.Port)
+	c.int16("securityProtocol", &e.SecurityProtocol)
+	c.unknownTags(&e.Unknown)
+}
+
+func (f *FeatureRange) fields(c *codec) {
+	c.string("name", &f.Name)
+	c.int16("minSupportedVersion", &f.Min)
+	c.int16("maxSupportedVersion", &f.Max)
+	c.unknownTags(&f.Unknown)
+}
+
+func (r *RegisterBroker) fields(c *codec) {
+	c.int32("brokerId", &r.BrokerID)
+	c.boolSince(2, "isMigratingZkBroker", &r.IsMigratingZkBroker)
+	c.uuid("incarnationId", &r.IncarnationID)
+	c.int64("brokerEpoch", &r.BrokerEpoch)
+	structs(c, "endPoints", &r.EndPoints)
+	structs(c, "features", &r.Features)
+	c.stringOrNull("rack", &r.Rack)
+	c.bool("fenced", &r.Fenced)
+	c.boolSince(1, "inControlledShutdown", &r.InControlledShutdown)
+	c.tagUUIDs(0, 3, "logDirs", &r.LogDirs)
+	c.tagUUIDsOrNull(1, 4, "cordonedLogDirs", &r.CordonedLogDirs)
+	c.unknownTags(&r.Unknown)
+}
+
+func (r *UnregisterBroker) fields(c *codec) {
+	c.int32("brokerId", &r.BrokerID)
+	c.int64("brokerEpoch", &r.BrokerEpoch)
+	c.unknownTags(&r.Unknown)
+}
+
+func (r *FenceBroker) fields(c *codec) {
+	c.int32("id", &r.ID)
+	c.int64("epoch", &r.Epoch)
+	c.unknownTags(&r.Unknown)
+}
+
+func (r *UnfenceBroker) fields(c *codec) {
+	c.int32("id", &r.ID)
+	c.int64("epoch", &r.Epoch)
+	c.unknownTags(&r.Unknown)
+}
+
+func (r *BrokerRegistrationChange) fields(c *codec) {
+	c.int32("brokerId", &r.BrokerID)
+	c.int64("brokerEpoch", &r.BrokerEpoch)
+	c.tagInt8(0, 0, "fenced", &r.Fenced, 0)
+	c.tagInt8(1, 1, "inControlledShutdown", &r.InControlledShutdown, 0)
+	c.tagUUIDs(2, 2, "logDirs", &r.LogDirs)
+	c.tagUUIDsOrNull(3, 3, "cordonedLogDirs", &r.CordonedLogDirs)
+	c.unknownTags(&r.Unknown)
+}
+
+func (r *RegisterController) fields(c *codec) {
+	c.int32("controllerId", &r.ControllerID)
+	c.uuid("incarnationId", &r.IncarnationID)
+	c.bool("zkMigrationReady", &r.ZkMigrationReady)
+	structs(c, "endPoints", &r.EndPoints)
+	structs(c, "features", &r.Features)
+	c.unknownTags(&r.Unknown)
+}
+
+func (r *ProducerIDs) fields(c *codec) {
+	c.int32("brokerId", &r.BrokerID)
+	c.int64("brokerEpoch", &r.BrokerEpoch)
+	c.int64("nextProducerId", &r.NextProducerID)
+	c.unknownTags(&r.Unknown)
+}

@@ -12,3 +12,11 @@ type Config struct {
 
 // APIKey implements Record.
 func (*Config) APIKey() Key { return KeyConfig }
+
+func (r *Config) fields(c *codec) {
+	c.int8("resourceType", &r.ResourceType)
+	c.string("resourceName", &r.ResourceName)
+	c.string("name", &r.Name)
+	c.stringOrNull("value", &r.Value)
+	c.unknownTags(&r.Unknown)
+}

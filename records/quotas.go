@@ -20,3 +20,17 @@ type ClientQuota struct {
 
 // APIKey implements Record.
 func (*ClientQuota) APIKey() Key { return KeyClientQuota }
+
+func (e *QuotaEntity) fields(c *codec) {
+	c.string("entityType", &e.Type)
+	c.stringOrNull("entityName", &e.Name)
+	c.unknownTags(&e.Unknown)
+}
+
+func (r *ClientQuota) fields(c *codec) {
+	structs(c, "entity", &r.Entity)
+	c.string("key", &r.Key)
+	c.float64("value", &r.Value)
+	c.bool("remove", &r.Remove)
+	c.unknownTags(&r.Unknown)
+}

@@ -25,3 +25,19 @@ func (*UserScramCredential) APIKey() Key { return KeyUserScramCredential }
 
 // APIKey implements Record.
 func (*RemoveUserScramCredential) APIKey() Key { return KeyRemoveUserScramCredential }
+
+func (r *UserScramCredential) fields(c *codec) {
+	c.string("name", &r.Name)
+	c.int8("mechanism", &r.Mechanism)
+	c.bytes("salt", &r.Salt)
+	c.bytes("storedKey", &r.StoredKey)
+	c.bytes("serverKey", &r.ServerKey)
+	c.int32("iterations", &r.Iterations)
+	c.unknownTags(&r.Unknown)
+}
+
+func (r *RemoveUserScramCredential) fields(c *codec) {
+	c.string("name", &r.Name)
+	c.int8("mechanism", &r.Mechanism)
+	c.unknownTags(&r.Unknown)
+}

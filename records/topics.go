@@ -29,7 +29,7 @@ type Partition struct {
 	LeaderEpoch            int32
 	PartitionEpoch         int32
 	Directories            []UUID
-	EligibleLeaderReplicas []int32 // nil and empty mean none; written only when not empty
+	EligibleLeaderReplicas []int32 // nil and empty mean none; write nil, as Apache does
 	LastKnownELR           []int32
 
 	Unknown []UnknownTag
@@ -87,3 +87,51 @@ func (*PartitionChange) APIKey() Key { return KeyPartitionChange }
 
 // APIKey implements Record.
 func (*ClearELR) APIKey() Key { return KeyClearELR }
+
+func (r *Topic) fields(c *codec) {
+	c.string("name", &r.Name)
+	c.uuid("topicId", &r.TopicID)
+	c.unknownTags(&r.Unknown)
+}
+
+func (r *RemoveTopic) fields(c *codec) {
+	c.uuid("topicId", &r.TopicID)
+	c.unknownTags(&r.Unknown)
+}
+
+func (r *Partition) fields(c *codec) {
+	c.int32("partitionId", &r.PartitionID)
+	c.uuid("topicId", &r.TopicID)
+	c.int32s("replicas", &r.Replicas)
+	c.int32s("isr", &r.ISR)
+	c.int32s("removingReplicas", &r.RemovingReplicas)
+	c.int32s("addingReplicas", &r.AddingReplicas)
+	c.int32("leader", &r.Leader)
+	c.tagInt8(0, 0, "leaderRecoveryState", &r.LeaderRecoveryState, 0)
+	c.int32("leaderEpoch", &r.LeaderEpoch)
+	c.int32("partitionEpoch", &r.PartitionEpoch)
+	c.uuidsSince(1, "directories", &r.Directories)
+	c.tagInt32sOrNull(1, 2, "eligibleLeaderReplicas", &r.EligibleLeaderReplicas)
+	c.tagInt32sOrNull(2, 2, "lastKnownElr", &r.LastKnownELR)
+	c.unknownTags(&r.Unknown)
+}
+
+func (r *PartitionChange) fields(c *codec) {
+	c.int32("partitionId", &r.PartitionID)
+	c.uuid("topicId", &r.TopicID)
+	c.tagInt32sOrNull(0, 0, "isr", &r.ISR)
+	c.tagInt32(1, 0, "leader", &r.Leader, LeaderUnchanged)
+	c.tagInt32sOrNull(2, 0, "replicas", &r.Replicas)
+	c.tagInt32sOrNull(3, 0, "removingReplicas", &r.RemovingReplicas)
+	c.tagInt32sOrNull(4, 0, "addingReplicas", &r.AddingReplicas)
+	c.tagInt8(5, 0, "leaderRecoveryState", &r.LeaderRecoveryState, RecoveryStateUnchanged)
+	c.tagUUIDsOrNull(8, 1, "directories", &r.Directories)
+	c.tagInt32sOrNull(6, 2, "eligibleLeaderReplicas", &r.EligibleLeaderReplicas)
+	c.tagInt32sOrNull(7, 2, "lastKnownElr", &r.LastKnownELR)
+	c.unknownTags(&r.Unknown)
+}
+
+func (r *ClearELR) fields(c *codec) {
+	c.string("topicName", &r.TopicName)
+	c.unknownTags(&r.Unknown)
+}

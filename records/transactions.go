@@ -35,3 +35,17 @@ func (*AbortTransaction) APIKey() Key { return KeyAbortTransaction }
 
 // APIKey implements Record.
 func (*NoOp) APIKey() Key { return KeyNoOp }
+
+func (r *BeginTransaction) fields(c *codec) {
+	c.tagStringOrNull(0, 0, "name", &r.Name)
+	c.unknownTags(&r.Unknown)
+}
+
+func (r *EndTransaction) fields(c *codec) { c.unknownTags(&r.Unknown) }
+
+func (r *AbortTransaction) fields(c *codec) {
+	c.tagStringOrNull(0, 0, "reason", &r.Reason)
+	c.unknownTags(&r.Unknown)
+}
+
+func (r *NoOp) fields(c *codec) { c.unknownTags(&r.Unknown) }
