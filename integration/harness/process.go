@@ -218,3 +218,18 @@ func TempDir(t testing.TB) string {
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	return dir
 }
+
+// RunProcess runs a program to its end, or kills it when ctx ends first. Like StartProcess it leaves nobody behind.
+func RunProcess(ctx context.Context, cmd *exec.Cmd) error {
+	cmd.WaitDelay = 5 * time.Second
+	cmd.SysProcAttr = ownGroup()
+	if err := startOnLastingThread(cmd); err != nil {
+		return err
+	}
+	stop := context.AfterFunc(ctx, func() { syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }) // fails when it is gone already
+	defer stop()
+	if err := cmd.Wait(); err != nil {
+		return errors.Join(err, ctx.Err())
+	}
+	return nil
+}

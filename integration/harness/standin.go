@@ -1,0 +1,151 @@
+package harness
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"net"
+	"strconv"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+// standInHeartbeat is more often than a real broker's 2 s, so that tests may set short sessions.
+const standInHeartbeat = 100 * time.Millisecond
+
+// StandIn is a broker as far as a controller can tell: it registers, claims to have read the whole log, heartbeats and
+// is unfenced. It stores nothing. It survives restarts of the controller, as brokers do.
+type StandIn struct {
+	ID     int32
+	Addr   string // advertised; nobody listens there
+	stop   context.CancelFunc
+	ended  chan struct{}
+	mu     sync.Mutex
+	latest error
+}
+
+// StartStandIn starts a broker and returns when it is unfenced.
+func StartStandIn(t testing.TB, y *Yakt, id int32) *StandIn {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	s := &StandIn{ID: id, Addr: net.JoinHostPort("127.0.0.1", strconv.Itoa(20000+int(id))), stop: cancel, ended: make(chan struct{})}
+	go func() {
+		defer close(s.ended)
+		s.run(ctx, y)
+	}()
+	t.Cleanup(s.Stop)
+	Eventually(t, startTimeout, fmt.Sprintf("stand-in broker %d unfenced", id), func() error {
+		m, err := y.Metadata()
+		if err == nil && !m.Unfenced(id) {
+			err = fmt.Errorf("brokers %+v; the stand-in says: %w", m.Brokers, s.Err())
+		}
+		return err
+	})
+	return s
+}
+
+// Stop falls silent, as a broker does whose machine dies.
+func (s *StandIn) Stop() {
+	s.stop()
+	<-s.ended
+}
+
+// Err is what went wrong last; nil after a heartbeat that was answered well.
+func (s *StandIn) Err() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.latest
+}
+
+func (s *StandIn) note(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.latest = err
+}
+
+func (s *StandIn) run(ctx context.Context, y *Yakt) {
+	var incarnation, dir [16]byte
+	rand.Read(incarnation[:])
+	rand.Read(dir[:])
+	dir[0] |= 1 // not one of the reserved ids
+	epoch := int64(-1)
+	tick := time.NewTicker(standInHeartbeat)
+	defer tick.Stop()
+	for ctx.Err() == nil {
+		s.note(s.session(ctx, y, tick, incarnation, dir, &epoch))
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+		}
+	}
+}
+
+// session is the life of one connection.
+func (s *StandIn) session(ctx context.Context, y *Yakt, tick *time.Ticker, incarnation, dir [16]byte, epoch *int64) error {
+	conn, err := DialKafka(ctx, y.Addr, strconv.Itoa(int(s.ID)))
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	defer context.AfterFunc(ctx, func() { conn.Close() })()
+	for {
+		if *epoch < 0 {
+			registered, err := conn.Request(s.registration(y, incarnation, dir))
+			if err != nil {
+				return err
+			}
+			answer := registered.(*kmsg.BrokerRegistrationResponse)
+			if err := kerr.ErrorForCode(answer.ErrorCode); err != nil {
+				return fmt.Errorf("registration: %w", err)
+			}
+			*epoch = answer.BrokerEpoch
+		}
+		beat := kmsg.NewPtrBrokerHeartbeatRequest()
+		beat.SetVersion(1)
+		beat.BrokerID, beat.BrokerEpoch = s.ID, *epoch
+		beat.CurrentMetadataOffset = 1 << 40 // it reads nothing, so it is never behind
+		answered, err := conn.Request(beat)
+		if err != nil {
+			return err
+		}
+		switch err := kerr.ErrorForCode(answered.(*kmsg.BrokerHeartbeatResponse).ErrorCode); {
+		case errors.Is(err, kerr.StaleBrokerEpoch):
+			*epoch = -1
+		case err != nil:
+			return fmt.Errorf("heartbeat: %w", err)
+		default:
+			s.note(nil)
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+func (s *StandIn) registration(y *Yakt, incarnation, dir [16]byte) kmsg.Request {
+	req := kmsg.NewPtrBrokerRegistrationRequest()
+	req.SetVersion(3)
+	req.BrokerID, req.ClusterID, req.IncarnationID = s.ID, y.ClusterID, incarnation
+	req.LogDirs = [][16]byte{dir}
+	req.PreviousBrokerEpoch = -1
+	host, port, _ := net.SplitHostPort(s.Addr)
+	number, _ := strconv.Atoi(port)
+	req.Listeners = []kmsg.BrokerRegistrationRequestListener{{Name: "PLAINTEXT", Host: host, Port: uint16(number)}}
+	for _, f := range []struct {
+		name     string
+		from, to int16
+	}{
+		{"metadata.version", 7, 30}, {"kraft.version", 0, 1}, {"transaction.version", 0, 2}, {"group.version", 0, 1},
+		{"share.version", 0, 1}, {"streams.version", 0, 1}, {"eligible.leader.replicas.version", 0, 1},
+	} {
+		req.Features = append(req.Features, kmsg.BrokerRegistrationRequestFeature{Name: f.name, MinSupportedVersion: f.from, MaxSupportedVersion: f.to})
+	}
+	return req
+}
