@@ -1,0 +1,48 @@
+package query
+
+import (
+	"fmt"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+// Types of endpoints (KIP-919).
+const (
+	endpointBroker     int8 = 1
+	endpointController int8 = 2
+)
+
+// DescribeCluster (v0-2) lists the nodes of the cluster: to whoever wants brokers those and the active controller, as
+// Metadata does; to whoever wants controllers (v1, KIP-919) the quorum. Apache's controllers refuse the first.
+// Version 2 (KIP-1073) may ask for fenced brokers too.
+func DescribeCluster(q *Context, req *kmsg.DescribeClusterRequest) kmsg.Response {
+	resp := req.ResponseKind().(*kmsg.DescribeClusterResponse)
+	kind := req.EndpointType
+	if req.Version < 1 {
+		kind = endpointBroker
+	}
+	var nodes []Node
+	switch kind {
+	case endpointBroker:
+		nodes, resp.ControllerID = q.clientNodes(req.IncludeFencedBrokers && req.Version >= 2)
+	case endpointController:
+		nodes, resp.ControllerID = q.controllers(), unknownNode
+		if _, ok := q.controller(q.LeaderID); ok {
+			resp.ControllerID = q.LeaderID
+		}
+	default:
+		message := fmt.Sprintf("Endpoint type %d is unknown; ask for %d (brokers) or %d (controllers).", kind, endpointBroker, endpointController)
+		resp.ErrorCode, resp.ErrorMessage = kerr.UnsupportedEndpointType.Code, &message
+		resp.ControllerID = unknownNode
+		return resp
+	}
+	resp.EndpointType, resp.ClusterID = kind, q.ClusterID
+	resp.ClusterAuthorizedOperations = operations(req.IncludeClusterAuthorizedOperations, clusterOperations)
+	for _, n := range nodes {
+		b := kmsg.NewDescribeClusterResponseBroker()
+		b.NodeID, b.Host, b.Port, b.Rack, b.IsFenced = n.ID, n.Host, n.Port, n.Rack, n.Fenced
+		resp.Brokers = append(resp.Brokers, b)
+	}
+	return resp
+}
