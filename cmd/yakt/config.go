@@ -6,10 +6,11 @@ import (
 	"fmt"
 	"net"
 	"path/filepath"
-	"regexp"
 	"strconv"
 	"strings"
 	"time"
+
+	"yakt/records"
 )
 
 // Settings is what one run of `yakt server` is to be, after flags, properties file and defaults were put together
@@ -20,8 +21,8 @@ type Settings struct {
 	Advertise       string // where others reach this node; empty: the address that is really listened on
 	ListenerName    string
 	DataDir         string
-	ClusterID       string // empty: the stored one, or a new one in an empty directory
-	MetadataVersion string // used at the first start only
+	ClusterID       string                  // empty: the stored one, or a new one in an empty directory
+	MetadataVersion records.MetadataVersion // used at the first start only
 
 	BrokerSessionTimeout     time.Duration
 	NumPartitions            int32
@@ -64,7 +65,7 @@ func defaultSettings() Settings {
 		NodeID:                   1,
 		Addr:                     "127.0.0.1:5010",
 		ListenerName:             "CONTROLLER",
-		MetadataVersion:          "4.3-IV0",
+		MetadataVersion:          records.LatestMetadataVersion,
 		BrokerSessionTimeout:     9 * time.Second,
 		NumPartitions:            1,
 		DefaultReplicationFactor: 1,
@@ -94,11 +95,22 @@ func (c *serverCmd) settings() (Settings, error) {
 	}
 	for _, f := range []struct{ flag, setting *string }{
 		{c.Addr, &s.Addr}, {c.Advertise, &s.Advertise}, {c.ListenerName, &s.ListenerName}, {c.DataDir, &s.DataDir},
-		{c.ClusterID, &s.ClusterID}, {c.MetadataVersion, &s.MetadataVersion},
+		{c.ClusterID, &s.ClusterID},
 	} {
 		if f.flag != nil {
 			*f.setting = *f.flag
 		}
+	}
+	if c.MetadataVersion != nil {
+		v, err := records.ParseMetadataVersion(*c.MetadataVersion)
+		if err == nil && v > records.LatestMetadataVersion {
+			err = fmt.Errorf("%v is not released yet", v)
+		}
+		if err != nil {
+			problems = append(problems, fmt.Errorf("--metadata-version %q cannot be had: name a level from %v to %v, the newest that all brokers know: %w",
+				*c.MetadataVersion, records.MinMetadataVersion, records.LatestMetadataVersion, err))
+		}
+		s.MetadataVersion = v
 	}
 	if s.DataDir == "" {
 		s.DataDir = filepath.Join("yakt-data", strconv.Itoa(int(s.NodeID)))
@@ -143,9 +155,6 @@ func (s *Settings) check() []error {
 		if err := checkClusterID(s.ClusterID); err != nil {
 			problems = append(problems, err)
 		}
-	}
-	if err := checkMetadataVersion(s.MetadataVersion); err != nil {
-		problems = append(problems, err)
 	}
 	return append(problems, s.checkQuorum()...)
 }
@@ -269,13 +278,3 @@ func checkClusterID(id string) error {
 	}
 	return nil
 }
-
-// checkMetadataVersion accepts a release with its level, as Kafka spells it.
-func checkMetadataVersion(version string) error {
-	if !metadataVersion.MatchString(version) {
-		return fmt.Errorf("--metadata-version %q is not a level of Kafka's metadata.version: write it like 4.3-IV0", version)
-	}
-	return nil
-}
-
-var metadataVersion = regexp.MustCompile(`^(3\.[3-9]|4\.[0-4])-IV[0-9]$`)

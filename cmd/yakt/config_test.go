@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"yakt/records"
 )
 
 const someClusterID = "MkU3OEVBNTcwNTJENDM2Qk"
@@ -65,7 +67,7 @@ func TestNoArgumentsAreTheDocumentedOnes(t *testing.T) {
 	if !reflect.DeepEqual(bare, spelled) {
 		t.Errorf("yakt alone is %+v,\nspelled out it is %+v", bare, spelled)
 	}
-	if bare.MetadataVersion != "4.3-IV0" || bare.ListenerName != "CONTROLLER" || bare.ClusterID != "" || bare.Advertise != "" {
+	if bare.MetadataVersion != records.LatestMetadataVersion || bare.ListenerName != "CONTROLLER" || bare.ClusterID != "" || bare.Advertise != "" {
 		t.Errorf("defaults: %+v", bare)
 	}
 }
@@ -94,13 +96,13 @@ log.dirs=/data/from/file
 	if s.NodeID != 5 || s.Addr != "127.0.0.1:6000" || s.Advertise != "example.net:6001" || s.ListenerName != "CTRL" || s.DataDir != "/data/from/file" {
 		t.Errorf("from the file alone: %+v", s)
 	}
-	if s.MetadataVersion != "4.3-IV0" || s.BrokerSessionTimeout != 9*time.Second {
+	if s.MetadataVersion.String() != "4.3-IV0" || s.BrokerSessionTimeout != 9*time.Second {
 		t.Errorf("defaults beside a file: %+v", s)
 	}
 	s = mustSettings(t, file, "-i", "6", "-a", "127.0.0.1:7000", "--advertise", "example.org:7001", "--listener-name", "FLAG",
 		"-d", "/data/from/flag", "--cluster-id", someClusterID, "--metadata-version", "4.0-IV3")
 	if s.NodeID != 6 || s.Addr != "127.0.0.1:7000" || s.Advertise != "example.org:7001" || s.ListenerName != "FLAG" ||
-		s.DataDir != "/data/from/flag" || s.ClusterID != someClusterID || s.MetadataVersion != "4.0-IV3" {
+		s.DataDir != "/data/from/flag" || s.ClusterID != someClusterID || s.MetadataVersion.String() != "4.0-IV3" {
 		t.Errorf("with flags: %+v", s)
 	}
 }
@@ -124,6 +126,7 @@ func TestWhatCannotWorkIsRefusedWithWhatToDo(t *testing.T) {
 		"cluster id not base64":       {[]string{"--cluster-id", "MkU3OEVBNTcwNTJENDM2Q!"}, []string{"random-uuid"}},
 		"unknown metadata version":    {[]string{"--metadata-version", "9.9-IV9"}, []string{"9.9-IV9", "4.3-IV0"}},
 		"metadata version before 3.3": {[]string{"--metadata-version", "3.0-IV0"}, []string{"3.0-IV0"}},
+		"unreleased metadata version": {[]string{"--metadata-version", "4.4-IV0"}, []string{"not released"}},
 		"peers":                       {[]string{"-e", "2/127.0.0.1:5011,3/127.0.0.1:5012"}, []string{"2 peers", "one node", "without -e"}},
 		"peers: not an id":            {[]string{"-e", "x/127.0.0.1:5011"}, []string{"ID/HOST:PORT", `"x" is not a node id`}},
 		"peers: no port":              {[]string{"-e", "2/127.0.0.1"}, []string{"ID/HOST:PORT"}},
