@@ -1,0 +1,77 @@
+// Package plan decides: each request that changes something is a pure function from a View of the cluster to a
+// Result, the metadata records to write and the response to send once they are committed.
+//
+// Parts: one file a domain (topics, partitions, brokers, …), placement and elections beside them; this file has
+// what they share.
+//
+// Rules: no I/O, no clock, no randomness but the View's, no goroutines, no globals that change. Everything is checked
+// first, in Kafka's order, because clients see which error wins; then the records are built, then the response. A function never
+// changes the View. Records come in the order of their application and never name a version: the writer picks it by metadata.version.
+package plan
+
+import (
+	"math/rand/v2"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"yakt/controller/image"
+	"yakt/records"
+)
+
+// MaxRecords is how many records one operation may write, as Apache bounds it.
+const MaxRecords = 10_000
+
+// View is what a plan may look at.
+type View struct {
+	Image      *image.Image // with everything planned so far, committed or not
+	Now        time.Time
+	NextOffset int64 // offset that the first record of this operation will take
+	Sessions   Sessions
+	Rand       *rand.Rand
+	Settings   *Settings
+}
+
+// Settings are the active controller's own settings, named as in Apache's server.properties.
+type Settings struct {
+	ClusterID                string
+	ControllerIDs            func(id int32) bool // whether a controller of the quorum has this id
+	SessionTimeout           time.Duration       // broker.session.timeout.ms
+	NumPartitions            int32               // num.partitions
+	DefaultReplicationFactor int16               // default.replication.factor
+	MinISR                   int32               // min.insync.replicas
+	UncleanElection          bool                // unclean.leader.election.enable
+	MetadataVersion          records.MetadataVersion
+	Properties               map[string]string // every property the node was given, for the configs a topic inherits
+}
+
+// Sessions is the soft state about brokers that lives with one term of the active controller.
+type Sessions interface {
+	// Alive says whether the broker was heard from, in this epoch, within the session timeout.
+	Alive(id int32, epoch int64, now time.Time) bool
+	// MetadataOffset is the last offset the broker in this epoch said it has published; -1 when it has not said.
+	MetadataOffset(id int32, epoch int64) int64
+	// ShutdownOffset is the offset that every active broker must have seen before this one may stop; false while it may not.
+	ShutdownOffset(id int32, epoch int64) (int64, bool)
+}
+
+// SessionChange is what a plan does to one broker's soft state. The writer applies it when it takes the plan.
+type SessionChange struct {
+	BrokerID       int32
+	Epoch          int64
+	MetadataOffset int64 // -1: unchanged
+	// BeginShutdown sets the shutdown offset to the end of this operation's records.
+	BeginShutdown bool
+	// EndShutdown forgets the shutdown offset: the broker is fenced, and if it goes on after all it starts over.
+	EndShutdown bool
+	// End forgets the session: the broker has been told to stop, was fenced by its timeout or unregistered.
+	End bool
+}
+
+// Result is what a plan decided.
+type Result struct {
+	Response kmsg.Response
+	Records  []records.Record
+	Session  *SessionChange // nil: none
+	Refusal  *Refusal       // why the request was refused as a whole, when the response has no field for the sentence; nil: it was not
+}
