@@ -214,14 +214,16 @@ func (c *conn) readWithin(d time.Duration) error {
 
 // takeRequest receives one request and has it handled.
 func (c *conn) takeRequest() error {
-	s := c.server
-	if err := c.readWithin(s.config.FrameTimeout); err != nil {
+	if err := c.readWithin(c.server.config.FrameTimeout); err != nil {
 		return err
 	}
-	received := func() {}
-	defer func() { received() }()
-	frame, err := c.readFrame(func(n int) (err error) {
-		received, err = c.claimWithin(s.receive, n, s.config.FrameTimeout)
+	reserved := 0
+	defer func() { c.server.receive.Release(int64(reserved)) }() // once the request has its own memory, or has none
+	frame, err := c.readFrame(func(n int) error {
+		err := c.reserve(n)
+		if err == nil {
+			reserved = n
+		}
 		return err
 	})
 	switch {
@@ -229,47 +231,45 @@ func (c *conn) takeRequest() error {
 	case c.draining.Load():
 		return errDrained
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		return malformed(fmt.Sprintf("frame has not arrived within %v", s.config.FrameTimeout))
+		return malformed(fmt.Sprintf("frame has not arrived within %v", c.server.config.FrameTimeout))
 	default:
 		return err
 	}
-	s.counters.bytesIn.Add(uint64(len(frame) + 4))
+	c.server.counters.bytesIn.Add(uint64(len(frame) + 4))
 	return c.dispatch(frame)
 }
 
 func (c *conn) readFrame(reserve func(n int) error) ([]byte, error) {
 	n, err := readLength(c.in, c.server.config.MaxFrameBytes)
 	if err != nil {
-		return nil, cutOff(err)
+		return nil, err
 	}
 	return readFrame(c.in, n, reserve)
 }
 
-// claimWithin claims bytes of a budget while the connection lives, and gives the frame's bytes that are
-// still to come the time that this took.
-func (c *conn) claimWithin(b *budget, n int, d time.Duration) (func(), error) {
-	ctx, cancel := context.WithTimeout(c.ctx, d)
+// reserve waits until there is room for a frame of n bytes, and not for longer than the frame may take to
+// arrive; which then begins anew.
+func (c *conn) reserve(n int) error {
+	timeout := c.server.config.FrameTimeout
+	ctx, cancel := context.WithTimeout(c.ctx, timeout)
 	defer cancel()
-	release, err := b.claim(ctx, int64(n))
-	if err == nil {
-		if err = c.readWithin(d); err != nil {
-			release()
-			release = nil
-		}
+	if err := c.server.receive.Acquire(ctx, int64(n)); err != nil {
+		return fmt.Errorf("no room for a frame of %d bytes: %w", n, err)
 	}
-	if err != nil {
-		return func() {}, fmt.Errorf("no room for a frame of %d bytes: %w", n, err)
+	if err := c.readWithin(timeout); err != nil {
+		c.server.receive.Release(int64(n))
+		return err
 	}
-	return release, nil
+	return nil
 }
 
 // dispatch decodes a frame and starts its call.
 func (c *conn) dispatch(frame []byte) error {
 	s := c.server
 	h, rest := parseHeader(frame)
-	served, ok := s.versions.find(h.key)
+	served := s.versions.find(h.key)
 	switch {
-	case !ok:
+	case served == nil:
 		return malformed(fmt.Sprintf("%s is not served", apiName(h.key)))
 	case h.version >= served.Min && h.version <= served.Max:
 	case h.key == keyAPIVersions:
@@ -278,19 +278,8 @@ func (c *conn) dispatch(frame []byte) error {
 	default:
 		return malformed(fmt.Sprintf("%s version %d is not served, only %d to %d", apiName(h.key), h.version, served.Min, served.Max))
 	}
-
-	req := kmsg.RequestForKey(h.key)
-	req.SetVersion(h.version)
-	body, err := h.parseRest(rest, req.IsFlexible())
+	req, release, err := s.decode(c.ctx, &h, served, rest)
 	if err != nil {
-		return err
-	}
-	release, err := s.decode.claim(c.ctx, decodedSize(body))
-	if err != nil {
-		return err
-	}
-	if err := decode(h, req, body); err != nil {
-		release()
 		return err
 	}
 	s.counters.requests[h.key].Add(1)

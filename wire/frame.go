@@ -99,23 +99,22 @@ func parseHeader(frame []byte) (header, []byte) {
 }
 
 // parseRest reads the client id, which is a plain nullable string in every header version, and the tags of
-// header v2. No tag of the request header is known, so they are only skipped.
+// header v2. No tag of the request header is known, so they are only skipped. Apache takes every negative
+// length for null, and so does this.
 func (h *header) parseRest(b []byte, flexible bool) (body []byte, err error) {
 	if len(b) < 2 {
 		return nil, malformed("header ends before the client id")
 	}
-	n := int(int16(binary.BigEndian.Uint16(b)))
-	b = b[2:]
-	switch {
-	case n < -1 || n > len(b):
-		return nil, malformed(fmt.Sprintf("client id of %d bytes in a header with %d left", n, len(b)))
-	case n > 0:
-		h.clientID, b = string(b[:n]), b[n:]
+	r := reader{b: b}
+	if n := int(int16(r.uint(2))); n > len(r.b) {
+		return nil, malformed(fmt.Sprintf("client id of %d bytes in a header with %d left", n, len(r.b)))
+	} else if n > 0 {
+		h.clientID = string(r.b[:n])
+		r.skip(int64(n))
 	}
 	if !flexible {
-		return b, nil
+		return r.b, nil
 	}
-	r := reader{b: b}
 	for count := r.uvarint(); count > 0 && !r.bad; count-- {
 		r.uvarint()
 		r.skip(int64(r.uvarint()))
@@ -152,6 +151,7 @@ func appendAnswer(dst []byte, h header, resp kmsg.Response) ([]byte, error) {
 		return nil, fmt.Errorf("answer to %s is one to %s", kmsg.NameForKey(h.key), kmsg.NameForKey(resp.Key()))
 	}
 	resp.SetVersion(h.version)
+	clearNewerTags(resp, h.version)
 	dst = beginAnswer(dst, h.correlation, resp.IsFlexible() && h.key != keyAPIVersions)
 	return endAnswer(resp.AppendTo(dst))
 }
@@ -183,4 +183,17 @@ func (r *reader) skip(n int64) {
 		return
 	}
 	r.b = r.b[n:]
+}
+
+// uint reads an unsigned integer of n bytes.
+func (r *reader) uint(n int) (v uint32) {
+	if n > len(r.b) {
+		r.fail()
+		return 0
+	}
+	for _, b := range r.b[:n] {
+		v = v<<8 | uint32(b)
+	}
+	r.b = r.b[n:]
+	return v
 }

@@ -9,6 +9,7 @@
 //	frame.go     length, request header, response header
 //	versions.go  which requests are taken at all
 //	decode.go    a frame becomes a kmsg request, within a limit on memory
+//	shape.go     what kmsg expects of a body, and how much memory it will take
 //	metrics.go   what has been counted
 //
 // # Rules
@@ -39,6 +40,7 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
+	"golang.org/x/sync/semaphore"
 )
 
 // Anonymous is the principal of a connection that has not authenticated.
@@ -75,7 +77,7 @@ type Config struct {
 	MaxInFlight     int   // requests of one connection that are read but not yet answered; default 64
 	MaxFrameBytes   int   // a longer request ends its connection; default 8 MiB
 	MaxReceiveBytes int64 // of frames above 64 KiB that have not arrived whole, all connections together; default 64 MiB
-	MaxDecodeBytes  int64 // of decoded requests until they are answered, all connections together; default 256 MiB
+	MaxDecodeBytes  int64 // of requests until they are answered, all connections together; default 256 MiB
 
 	FrameTimeout time.Duration // from a frame's first byte to its last; default 30 s
 	WriteTimeout time.Duration // for the peer to take in the next piece of an answer; default 30 s
@@ -111,8 +113,8 @@ func setDefault[T int | int64 | time.Duration](field *T, value T) {
 type Server struct {
 	config   Config
 	versions versions
-	receive  *budget
-	decode   *budget
+	receive  *semaphore.Weighted // MaxReceiveBytes
+	budget   *budget             // MaxDecodeBytes
 	counters counters
 	log      *sparseLogger
 
@@ -133,8 +135,8 @@ func NewServer(config Config) *Server {
 	s := &Server{
 		config:    config,
 		versions:  newVersions(list),
-		receive:   newBudget(config.MaxReceiveBytes),
-		decode:    newBudget(config.MaxDecodeBytes),
+		receive:   semaphore.NewWeighted(config.MaxReceiveBytes),
+		budget:    newBudget(config.MaxDecodeBytes),
 		log:       newSparseLogger(config.Logger),
 		listeners: make(map[net.Listener]struct{}),
 		conns:     make(map[*conn]struct{}),

@@ -120,26 +120,25 @@ func send(t testing.TB, nc net.Conn, b []byte) {
 	}
 }
 
+// receiveFrame reads one answer with its length.
+func receiveFrame(t testing.TB, r io.Reader) []byte {
+	t.Helper()
+	frame := make([]byte, 4)
+	if _, err := io.ReadFull(r, frame); err != nil {
+		t.Fatalf("no answer: %v", err)
+	}
+	frame = append(frame, make([]byte, binary.BigEndian.Uint32(frame))...)
+	if _, err := io.ReadFull(r, frame[4:]); err != nil {
+		t.Fatalf("half an answer: %v", err)
+	}
+	return frame
+}
+
 // receive reads one answer: the correlation id and what follows it.
 func receive(t testing.TB, r io.Reader) (correlation int32, rest []byte) {
 	t.Helper()
-	correlation, rest, err := receiveErr(r)
-	if err != nil {
-		t.Fatalf("no answer: %v", err)
-	}
-	return correlation, rest
-}
-
-func receiveErr(r io.Reader) (correlation int32, rest []byte, err error) {
-	var n [4]byte
-	if _, err := io.ReadFull(r, n[:]); err != nil {
-		return 0, nil, err
-	}
-	b := make([]byte, binary.BigEndian.Uint32(n[:]))
-	if _, err := io.ReadFull(r, b); err != nil {
-		return 0, nil, err
-	}
-	return int32(binary.BigEndian.Uint32(b)), b[4:], nil
+	frame := receiveFrame(t, r)
+	return int32(binary.BigEndian.Uint32(frame[4:])), frame[8:]
 }
 
 // expectClosed reads until the peer has closed the connection without another answer.

@@ -15,13 +15,16 @@ const (
 	errUnsupportedVersion = 35 // UNSUPPORTED_VERSION
 )
 
-// versions finds a range by its key, which Kafka numbers densely from 0.
-type versions []served
+// versions finds an API by its key, which Kafka numbers densely from 0.
+type versions []*served
 
+// served is one API.
 type served struct {
 	APIVersions
-	ok bool
+	shapes []*shape // of its requests, from version Min on
 }
+
+func (s *served) shape(version int16) *shape { return s.shapes[version-s.Min] }
 
 func newVersions(list []APIVersions) versions {
 	var all versions
@@ -34,25 +37,34 @@ func newVersions(list []APIVersions) versions {
 			panic(fmt.Sprintf("wire: %s %d to %d is not within 0 to %d", kmsg.NameForKey(v.Key), v.Min, v.Max, req.MaxVersion()))
 		}
 		for int(v.Key) >= len(all) {
-			all = append(all, served{})
+			all = append(all, nil)
 		}
-		if all[v.Key].ok {
+		if all[v.Key] != nil {
 			panic(fmt.Sprintf("wire: %s is listed twice", kmsg.NameForKey(v.Key)))
 		}
-		all[v.Key] = served{v, true}
+		all[v.Key] = &served{APIVersions: v}
+		for version := v.Min; version <= v.Max; version++ {
+			req := kmsg.RequestForKey(v.Key)
+			req.SetVersion(version)
+			shape, err := shapeOf(req)
+			if err != nil {
+				panic(fmt.Sprintf("wire: %s version %d: %v", kmsg.NameForKey(v.Key), version, err))
+			}
+			all[v.Key].shapes = append(all[v.Key].shapes, shape)
+		}
 	}
-	if _, ok := all.find(keyAPIVersions); !ok {
+	if all.find(keyAPIVersions) == nil {
 		panic("wire: ApiVersions is not served, so nobody could ever connect")
 	}
 	return all
 }
 
-// find returns the range of one API.
-func (vs versions) find(key int16) (APIVersions, bool) {
-	if key < 0 || int(key) >= len(vs) || !vs[key].ok {
-		return APIVersions{}, false
+// find returns one API, nil if it is not served.
+func (vs versions) find(key int16) *served {
+	if key < 0 || int(key) >= len(vs) {
+		return nil
 	}
-	return vs[key].APIVersions, true
+	return vs[key]
 }
 
 // unknownVersionAnswer is the body that every client can read (KIP-511): ApiVersions version 0, with an
@@ -60,10 +72,25 @@ func (vs versions) find(key int16) (APIVersions, bool) {
 //
 //	int16 error 35 | int32 1 | int16 18 | int16 min | int16 max
 func (vs versions) unknownVersionAnswer(dst []byte) []byte {
-	v, _ := vs.find(keyAPIVersions)
+	v := vs.find(keyAPIVersions)
 	dst = binary.BigEndian.AppendUint16(dst, errUnsupportedVersion)
 	dst = binary.BigEndian.AppendUint32(dst, 1)
 	dst = binary.BigEndian.AppendUint16(dst, uint16(v.Key))
 	dst = binary.BigEndian.AppendUint16(dst, uint16(v.Min))
 	return binary.BigEndian.AppendUint16(dst, uint16(v.Max))
+}
+
+// clearNewerTags removes the tagged fields that a version of a response does not have yet. kmsg writes them
+// in every flexible version, and Apache's brokers end their process over one.
+func clearNewerTags(resp kmsg.Response, version int16) {
+	switch r := resp.(type) {
+	case *kmsg.FetchResponse:
+		if version < 16 {
+			r.Brokers = nil
+		}
+	case *kmsg.FetchSnapshotResponse:
+		if version < 1 {
+			r.NodeEndpoints = nil
+		}
+	}
 }
