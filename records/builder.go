@@ -102,6 +102,18 @@ func (b *BatchBuilder) Len() int { return int(b.count) }
 // Size is the length the batch would have now.
 func (b *BatchBuilder) Size() int { return len(b.buf) }
 
+// BatchMark is a point in the making of a batch to which it can go back.
+type BatchMark struct {
+	size  int
+	count int32
+}
+
+// Mark returns the point that has been reached.
+func (b *BatchBuilder) Mark() BatchMark { return BatchMark{len(b.buf), b.count} }
+
+// Rollback takes back every record added since the mark.
+func (b *BatchBuilder) Rollback(m BatchMark) { b.buf, b.count = b.buf[:m.size], m.count }
+
 // Batch seals the batch and returns it; nil when it has no records.
 func (b *BatchBuilder) Batch() Batch {
 	if b.count == 0 {

@@ -19,29 +19,27 @@ import (
 // Tags may be declared in any order; the walk is repeated until none is left, which is once when
 // they are declared ascending.
 //
-// The first error stays in err and turns all that follows into nothing. A codec serves one
-// goroutine at a time.
+// The first error stays in err and turns all that is read after it into nothing. A codec serves
+// one goroutine at a time.
 type codec struct {
 	mode    mode
 	version int16 // of the message being coded; negative ones, which Apache's reader lets slip, count as 0
 	err     error
-	at      string // the field at hand, for errors
 
 	buf []byte // writing and printing: what has been made so far
 
 	in  []byte // reading: the whole input, never kept
 	off int    // reading: the next byte of it
 
-	object map[string]json.RawMessage // parsing: the members of the object at hand that nobody took yet
-	value  json.RawMessage            // parsing: the value at hand
+	object    map[string]json.RawMessage // parsing: the members of the object at hand that nobody took yet
+	value     json.RawMessage            // parsing: the value at hand
+	hasMember bool                       // printing: the object at hand has a member already
 
-	tag       uint32 // writingTags: the tag whose turn it is; readingTags: the tag read
-	size      uint32 // readingTags: its declared size
-	left      int32  // readingTags: tagged fields still to be taken, the one read included
-	waiting   uint32 // writing: set of tags that have a value other than the default
-	declared  uint32 // writing: set of all tags the schema knows in any version
-	unknown   *[]UnknownTag
-	hasMember bool // printing: the object at hand has a member already
+	waiting uint32 // writing: set of tags that have a value other than the default
+	tag     uint32 // writingTags: the tag whose turn it is; readingTags: the tag read
+	size    uint32 // readingTags: its declared size
+	left    int32  // readingTags: tagged fields still to be taken, the one read included
+	unknown *[]UnknownTag
 }
 
 // mode says what a codec does with the fields it walks.
@@ -52,6 +50,7 @@ const (
 	reading                 // untagged fields from bytes; tagged ones get their default
 	writingTags             // the tagged section to bytes
 	readingTags             // the tagged section from bytes
+	listingTags             // which tags the schema knows
 	printing                // all fields to JSON
 	parsing                 // all fields from JSON
 )
@@ -71,179 +70,179 @@ func newCodec() *codec { return codecs.Get().(*codec) }
 
 // free gives the codec back; it must not keep anybody's bytes alive.
 func (c *codec) free() {
-	*c = codec{}
+	c.buf, c.in, c.object, c.value, c.unknown, c.err = nil, nil, nil, nil, nil, nil
 	codecs.Put(c)
 }
 
-// fail notes the first error, with the name of the field at hand.
-func (c *codec) fail(format string, args ...any) {
+// begin makes the codec ready for one message.
+func (c *codec) begin(version int16) {
+	c.version, c.err, c.off = version, nil, 0
+}
+
+// fail notes the first error. Nothing can be read after it.
+func (c *codec) fail(name, format string, args ...any) {
 	if c.err != nil {
 		return
 	}
-	c.err = fmt.Errorf(format, args...)
-	if c.at != "" {
-		c.err = fmt.Errorf("%s: %w", c.at, c.err)
-	}
+	c.err = fmt.Errorf("%s "+format, append([]any{name}, args...)...)
 	if c.mode == reading || c.mode == readingTags {
 		c.err = fmt.Errorf("byte %d: %w", c.off, c.err)
+		c.off = len(c.in)
 	}
 }
 
 // absent refuses a value that the version has no field for, as Apache's writer does.
 func (c *codec) absent(name string, since int16) {
-	c.at = name
-	c.fail("has a value, but version %d has no such field (it came with version %d)", c.version, since)
+	c.fail(name, "has a value, but version %d has no such field: it came with version %d", c.version, since)
 }
 
-// field begins an untagged field and reports whether its value is to be coded now.
-func (c *codec) field(name string) bool {
-	c.at = name
+// text begins a field in the modes that deal with JSON, and reports whether the value is to be coded.
+func (c *codec) text(name string) bool {
 	switch c.mode {
-	case writing, reading:
-		return c.err == nil
 	case printing:
-		c.key(name)
+		if c.hasMember {
+			c.buf = append(c.buf, ',')
+		}
+		c.hasMember = true
+		c.buf = append(c.buf, '"')
+		c.buf = append(c.buf, name...)
+		c.buf = append(c.buf, '"', ':')
 		return true
 	case parsing:
-		var ok bool
-		if c.value, ok = c.object[name]; !ok {
-			c.fail("is missing")
-		}
-		delete(c.object, name)
-		return c.err == nil
-	}
-	return false
-}
-
-// fieldSince is field for an untagged field that came with a later version; set says that it holds something.
-func (c *codec) fieldSince(since int16, name string, set bool) bool {
-	if c.version >= since {
-		return c.field(name)
-	}
-	if set && (c.mode == writing || c.mode == printing) {
-		c.absent(name, since)
-	}
-	return false
-}
-
-// tagged begins a tagged field and reports whether its value is to be coded now; set says that it
-// differs from its default. tagSize and tagEnd go around the value.
-func (c *codec) tagged(tag uint32, since int16, name string, set bool) bool {
-	switch c.mode {
-	case writing:
-		c.declared |= 1 << tag
-		if set {
-			if c.version < since {
-				c.absent(name, since)
-			}
-			c.waiting |= 1 << tag
-		}
-		return false
-	case writingTags:
-		return tag == c.tag
-	case readingTags:
-		if tag != c.tag || c.err != nil {
-			return false
-		}
-		c.at = name
-		if c.version < since {
-			c.fail("tag %d is not valid in version %d", tag, c.version)
-			return false
-		}
-		return true
-	case printing:
-		if !set {
-			return false
-		}
-		if c.version < since {
-			c.absent(name, since)
-			return false
-		}
-		c.key(name)
-		return true
-	case parsing:
-		if c.version < since {
-			return false // a member of this name is left over, and that is an error
-		}
 		v, ok := c.object[name]
 		if !ok {
-			return false
+			c.fail(name, "is missing")
 		}
 		delete(c.object, name)
-		c.at, c.value = name, v
-		return c.err == nil
+		c.value = v
+		return ok && c.err == nil
 	}
 	return false
 }
 
-// tagSize writes the head of a tagged field whose value takes n bytes.
-func (c *codec) tagSize(n int) {
-	if c.mode == writingTags {
-		c.buf = appendUvarint(c.buf, c.tag)
-		c.buf = appendUvarint(c.buf, uint32(n))
+// since reports whether the version has a field that came later; set says that it holds something,
+// which then is an error for what writes.
+func (c *codec) since(version int16, name string, set bool) bool {
+	if c.version >= version {
+		return true
 	}
+	if set && (c.mode == writing || c.mode == printing) {
+		c.absent(name, version)
+	}
+	return false
+}
+
+// tagged deals with what makes a field a tagged one. When it returns true the field is coded as if
+// it were untagged, and tagEnd follows. set says that the value differs from its default, size is
+// the number of bytes the value takes.
+func (c *codec) tagged(tag uint32, since int16, name string, set bool, size int) bool {
+	switch c.mode {
+	case writing:
+		if set && c.since(since, name, true) {
+			c.waiting |= 1 << tag
+		}
+	case writingTags:
+		if tag == c.tag {
+			c.buf = appendUvarint(c.buf, tag)
+			c.buf = appendUvarint(c.buf, uint32(size))
+			c.mode = writing
+			return true
+		}
+	case readingTags:
+		if tag == c.tag {
+			if c.version < since {
+				c.fail(name, "has tag %d, which is not valid in version %d", tag, c.version)
+				return false
+			}
+			c.mode = reading
+			return true
+		}
+	case listingTags:
+		c.waiting |= 1 << tag
+	case printing:
+		return set && c.since(since, name, true)
+	case parsing:
+		_, ok := c.object[name]
+		return ok && c.version >= since // else a member is left over, and that is an error
+	}
+	return false
 }
 
 // tagEnd ends a tagged field and makes the next one the current.
 func (c *codec) tagEnd() {
 	switch c.mode {
-	case writingTags:
+	case writing:
+		c.mode = writingTags
 		c.waiting &^= 1 << c.tag
 		c.nextWaiting()
-	case readingTags:
+	case reading:
+		c.mode = readingTags
 		c.nextTag()
 	}
 }
 
+// unknownTags ends a list of fields: here go the tagged fields that the schema does not name.
+func (c *codec) unknownTags(p *[]UnknownTag) { c.unknown = p }
+
 // write appends the struct: its untagged fields, then its tagged section.
 func (c *codec) write(r fielder) {
-	mode, waiting, declared, unknown := c.mode, c.waiting, c.declared, c.unknown
-	c.mode, c.waiting, c.declared, c.unknown = writing, 0, 0, nil
+	waiting, unknown := c.waiting, c.unknown
+	c.mode, c.waiting, c.unknown = writing, 0, nil
 	r.fields(c)
 	if c.waiting == 0 && (c.unknown == nil || len(*c.unknown) == 0) {
 		c.buf = append(c.buf, 0)
 	} else {
 		c.writeTags(r)
 	}
-	c.mode, c.waiting, c.declared, c.unknown = mode, waiting, declared, unknown
+	c.mode, c.waiting, c.unknown = writing, waiting, unknown
 }
 
+// writeTags writes the tagged section, known and unknown fields merged in ascending order.
 func (c *codec) writeTags(r fielder) {
 	var unknown []UnknownTag
 	if c.unknown != nil {
 		unknown = *c.unknown
 	}
 	c.buf = appendUvarint(c.buf, uint32(bits.OnesCount32(c.waiting)+len(unknown)))
-	last := -1
+	if len(unknown) > 0 {
+		c.checkUnknown(r, unknown)
+	}
 	for _, u := range unknown {
-		if u.Tag >= noTag || int(u.Tag) <= last {
-			c.at = ""
-			c.fail("unknown tag %d does not come after tag %d", u.Tag, last)
-			return
-		}
-		if u.Tag < 32 && c.declared&(1<<u.Tag) != 0 {
-			c.at = ""
-			c.fail("tag %d is a known one", u.Tag)
-			return
-		}
-		// What is known and has a smaller number goes first.
-		var after uint32
+		var after uint32 // what is waiting and has a larger number
 		if u.Tag < 32 {
 			after = c.waiting &^ (1<<u.Tag - 1)
 		}
 		c.waiting &^= after
-		c.writeKnownTags(r)
+		c.writeWaiting(r)
 		c.waiting = after
 		c.buf = appendUvarint(c.buf, u.Tag)
 		c.buf = appendUvarint(c.buf, uint32(len(u.Data)))
 		c.buf = append(c.buf, u.Data...)
-		last = int(u.Tag)
 	}
-	c.writeKnownTags(r)
+	c.writeWaiting(r)
 }
 
-// writeKnownTags writes the waiting tagged fields in ascending order.
-func (c *codec) writeKnownTags(r fielder) {
+// checkUnknown refuses unknown tags that could not be read back as such.
+func (c *codec) checkUnknown(r fielder, unknown []UnknownTag) {
+	waiting := c.waiting
+	c.mode, c.waiting = listingTags, 0
+	r.fields(c)
+	known := c.waiting
+	c.waiting = waiting
+	last := -1
+	for _, u := range unknown {
+		switch {
+		case u.Tag >= noTag || int(u.Tag) <= last:
+			c.fail("unknown tag", "%d comes after tag %d", int32(u.Tag), last)
+		case u.Tag < 32 && known&(1<<u.Tag) != 0:
+			c.fail("unknown tag", "%d is a known one", u.Tag)
+		}
+		last = int(u.Tag)
+	}
+}
+
+// writeWaiting writes the waiting tagged fields in ascending order.
+func (c *codec) writeWaiting(r fielder) {
 	c.mode = writingTags
 	c.nextWaiting()
 	for c.waiting != 0 && c.err == nil {
@@ -260,31 +259,26 @@ func (c *codec) nextWaiting() {
 
 // read fills the struct, which must be a fresh one.
 func (c *codec) read(r fielder) {
-	mode, unknown := c.mode, c.unknown
+	unknown := c.unknown
 	c.mode, c.unknown = reading, nil
 	r.fields(c)
-	c.at = "tagged fields"
 	// Apache's reader takes a count that does not fit into 31 bits for none at all.
-	if count := int32(c.uvarint()); count > 0 && c.err == nil {
+	if count := int32(c.uvarint("count of tagged fields")); count > 0 {
 		c.readTags(r, count)
 	}
-	c.mode, c.unknown = mode, unknown
+	c.mode, c.unknown = reading, unknown
 }
 
 func (c *codec) readTags(r fielder, count int32) {
 	c.mode = readingTags
-	c.left = count + 1
-	c.nextTag()
+	c.left = count
+	c.readTag()
 	for c.left > 0 && c.err == nil {
 		left := c.left
 		r.fields(c)
 		if c.left == left && c.err == nil { // the whole list was walked and no field has this tag
-			c.at = "unknown tagged field"
-			data := c.take(int(c.size))
-			if c.err != nil {
-				return
-			}
-			if c.unknown != nil {
+			data := c.take("unknown tagged field", int(c.size))
+			if c.err == nil && c.unknown != nil {
 				*c.unknown = append(*c.unknown, UnknownTag{Tag: c.tag, Data: append([]byte{}, data...)})
 			}
 			c.nextTag()
@@ -292,56 +286,47 @@ func (c *codec) readTags(r fielder, count int32) {
 	}
 }
 
-// nextTag reads the head of the next tagged field, or none when all have been taken.
+// nextTag goes on to the next tagged field, or to none when all have been taken.
 func (c *codec) nextTag() {
 	c.left--
 	c.tag = noTag
 	if c.left > 0 {
-		c.tag = c.uvarint()
-		c.size = c.uvarint() // believed for unknown fields only, as Apache's reader does
+		c.readTag()
 	}
 }
 
-// unknownTags ends a list of fields: here go the tagged fields that the schema does not name.
-func (c *codec) unknownTags(p *[]UnknownTag) { c.unknown = p }
+// readTag reads the head of a tagged field. Its size is believed for unknown fields only, as Apache's reader does.
+func (c *codec) readTag() {
+	c.tag = c.uvarint("tag")
+	c.size = c.uvarint("size of a tagged field")
+}
 
 // print appends the struct as a JSON object.
 func (c *codec) print(r fielder) {
-	mode, has := c.mode, c.hasMember
+	has := c.hasMember
 	c.mode, c.hasMember = printing, false
 	c.buf = append(c.buf, '{')
 	r.fields(c)
 	c.buf = append(c.buf, '}')
-	c.mode, c.hasMember = mode, has
-}
-
-// key begins a member of the object being printed.
-func (c *codec) key(name string) {
-	if c.hasMember {
-		c.buf = append(c.buf, ',')
-	}
-	c.hasMember = true
-	c.buf = append(c.buf, '"')
-	c.buf = append(c.buf, name...)
-	c.buf = append(c.buf, '"', ':')
+	c.hasMember = has
 }
 
 // parse fills the struct, which must be a fresh one, from the JSON object at hand.
 func (c *codec) parse(r fielder) {
-	object := c.object
+	outer := c.object
 	c.mode, c.object = parsing, nil
-	if err := json.Unmarshal(c.value, &c.object); err != nil || c.object == nil {
-		if err == nil {
-			err = errors.New("is null")
-		}
-		c.fail("not a JSON object: %w", err)
+	err := json.Unmarshal(c.value, &c.object)
+	if err == nil && c.object == nil {
+		err = errors.New("it is null")
+	}
+	if err != nil {
+		c.fail("value", "is not a JSON object: %w", err)
 		return
 	}
 	r.fields(c)
 	for name := range c.object {
-		c.at = ""
-		c.fail("version %d has no field %q", c.version, name)
+		c.fail(name, "is no field of version %d", c.version)
 		break
 	}
-	c.object = object
+	c.object = outer
 }

@@ -129,8 +129,7 @@ func (r *LeaderChange) fields(c *codec) {
 	c.voterIDs("voters", &r.Voters)
 	c.voterIDs("grantingVoters", &r.GrantingVoters)
 	if r.version > 1 {
-		c.at = "version"
-		c.fail("%d is above the highest known, 1", r.version)
+		c.fail("version", "is %d, above the highest known, 1", r.version)
 	}
 }
 
@@ -200,7 +199,7 @@ func (c *codec) bodyVersion() {
 	var v int16
 	c.int16("version", &v)
 	if v > 0 {
-		c.fail("%d is above the highest known, 0", v)
+		c.fail("version", "is %d, above the highest known, 0", v)
 	}
 }
 
@@ -240,7 +239,7 @@ func (c *codec) appendControl(r ControlRecord) error {
 	if !ok {
 		return fmt.Errorf("records: %T is not a control record", r)
 	}
-	c.mode, c.version, c.err, c.at = writing, 0, nil, ""
+	c.begin(0)
 	if c.write(f); c.err != nil {
 		return fmt.Errorf("records: %v: %w", r.ControlType(), c.err)
 	}
@@ -264,7 +263,8 @@ func (c *codec) readControl(key, value []byte) (ControlRecord, error) {
 	if r == nil {
 		return nil, fmt.Errorf("records: no control record of type %d (%v) belongs into the metadata log", int16(t), t)
 	}
-	c.mode, c.version, c.err, c.in, c.off = reading, 0, nil, value, 0
+	c.begin(0)
+	c.in = value
 	if c.read(r.(fielder)); c.err != nil {
 		return nil, fmt.Errorf("records: %v: %w", t, c.err)
 	}

@@ -66,7 +66,8 @@ func UnmarshalControlJSON(t ControlType, data []byte) (ControlRecord, error) {
 func appendJSON(dst []byte, f fielder, name fmt.Stringer, version int16) ([]byte, error) {
 	c := newCodec()
 	defer c.free()
-	c.version, c.buf = version, dst
+	c.begin(version)
+	c.buf = dst
 	if c.print(f); c.err != nil {
 		return dst, fmt.Errorf("records: %v version %d to JSON: %w", name, version, c.err)
 	}
@@ -80,7 +81,8 @@ func unmarshalJSON(f fielder, name fmt.Stringer, version int16, data []byte) err
 	if !json.Valid(data) {
 		return fmt.Errorf("records: %v version %d from JSON: %w", name, version, errors.New("not valid JSON"))
 	}
-	c.version, c.value = version, data
+	c.begin(version)
+	c.value = data
 	if c.parse(f); c.err != nil {
 		return fmt.Errorf("records: %v version %d from JSON: %w", name, version, c.err)
 	}

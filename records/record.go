@@ -144,12 +144,13 @@ const frameVersion = 1
 // only a damaged value has that was read as Apache reads, is written as it was read.
 func AppendRecord(dst []byte, r Record, version int16) ([]byte, error) {
 	c := newCodec()
-	defer c.free()
 	c.buf = dst
-	if err := c.appendRecord(r, version); err != nil {
-		return dst, err
+	err := c.appendRecord(r, version)
+	if err == nil {
+		dst = c.buf
 	}
-	return c.buf, nil
+	c.free()
+	return dst, err
 }
 
 func (c *codec) appendRecord(r Record, version int16) error {
@@ -161,9 +162,8 @@ func (c *codec) appendRecord(r Record, version int16) error {
 	if version > recordTypes[k].highest {
 		return fmt.Errorf("records: %v has no version %d", k, version)
 	}
-	c.mode, c.version, c.err, c.at = writing, version, nil, ""
-	c.buf = appendUvarint(c.buf, frameVersion)
-	c.buf = appendUvarint(c.buf, uint32(k))
+	c.begin(version)
+	c.buf = append(c.buf, frameVersion, byte(k)) // both are below 128
 	c.buf = appendUvarint(c.buf, uint32(int32(version)))
 	if c.write(f); c.err != nil {
 		return fmt.Errorf("records: %v version %d: %w", k, version, c.err)
@@ -176,23 +176,22 @@ func (c *codec) appendRecord(r Record, version int16) error {
 // most types as if it were the newest layout. The record keeps nothing of value.
 func ReadRecord(value []byte) (Record, int16, error) {
 	c := newCodec()
-	defer c.free()
-	return c.readRecord(value)
+	r, version, err := c.readRecord(value)
+	c.free()
+	return r, version, err
 }
 
 func (c *codec) readRecord(value []byte) (Record, int16, error) {
-	c.mode, c.version, c.err, c.in, c.off = reading, 0, nil, value, 0
-	c.at = "frame version"
-	if v := c.uvarint(); v != frameVersion && c.err == nil {
-		c.fail("is %d, not %d", v, frameVersion)
+	c.begin(0)
+	c.mode, c.in = reading, value
+	if v := c.uvarint("frame version"); v != frameVersion {
+		c.fail("frame version", "is %d, not %d", v, frameVersion)
 	}
-	c.at = "api key"
-	key := c.uvarint()
-	if c.err == nil && (key >= uint32(len(recordTypes)) || !Key(key).known()) {
-		c.fail("%d is unknown", key)
+	key := c.uvarint("api key")
+	if key >= uint32(len(recordTypes)) || !Key(key).known() {
+		c.fail("api key", "%d is unknown", key)
 	}
-	c.at = "version"
-	v := int32(c.uvarint())
+	v := int32(c.uvarint("version"))
 	if c.err != nil {
 		return nil, 0, fmt.Errorf("records: %w", c.err)
 	}
@@ -207,8 +206,7 @@ func (c *codec) readRecord(value []byte) (Record, int16, error) {
 	r := recordTypes[k].new()
 	c.read(r.(fielder))
 	if c.err == nil && c.off < len(value) {
-		c.at = ""
-		c.fail("%d bytes too many", len(value)-c.off)
+		c.fail("value", "has %d bytes too many", len(value)-c.off)
 	}
 	if c.err != nil {
 		return nil, 0, fmt.Errorf("records: %v version %d: %w", k, c.version, c.err)

@@ -4,277 +4,265 @@ import (
 	"encoding/base64"
 	"encoding/binary"
 	"encoding/json"
+	"fmt"
 	"math"
 	"strconv"
 	"unicode/utf8"
 )
 
+// The kinds of fields. Each method codes one field in whatever mode the codec is; a tag method
+// adds what is special about tagged fields and leaves the rest to the plain one. The byte modes
+// come first in each, for they are the hot ones. Null is nil; in a list that may be null, empty
+// and null differ.
+
 // maxString is the longest string Kafka's flexible encoding takes, in bytes of UTF-8.
 const maxString = math.MaxInt16
 
 func (c *codec) bool(name string, p *bool) {
-	if c.field(name) {
-		c.boolValue(p)
-	}
-}
-
-func (c *codec) boolSince(since int16, name string, p *bool) {
-	if c.fieldSince(since, name, *p) {
-		c.boolValue(p)
-	}
-}
-
-func (c *codec) boolValue(p *bool) {
 	switch c.mode {
-	case writing, writingTags:
+	case writing:
 		if *p {
 			c.buf = append(c.buf, 1)
 		} else {
 			c.buf = append(c.buf, 0)
 		}
-	case reading, readingTags:
-		if b := c.take(1); b != nil {
+	case reading:
+		if b := c.take(name, 1); b != nil {
 			*p = b[0] != 0
 		}
-	case printing:
-		c.buf = strconv.AppendBool(c.buf, *p)
-	case parsing:
-		switch string(c.value) {
-		case "true":
-			*p = true
-		case "false":
-			*p = false
-		default:
-			c.fail("%.40q is neither true nor false", c.value)
+	case printing, parsing:
+		if c.text(name) {
+			c.boolText(name, p)
 		}
+	}
+}
+
+func (c *codec) boolText(name string, p *bool) {
+	if c.mode == printing {
+		c.buf = strconv.AppendBool(c.buf, *p)
+		return
+	}
+	switch string(c.value) {
+	case "true", "false":
+		*p = string(c.value) == "true"
+	default:
+		c.fail(name, "is %.40q, neither true nor false", c.value)
+	}
+}
+
+func (c *codec) boolSince(version int16, name string, p *bool) {
+	if c.since(version, name, *p) {
+		c.bool(name, p)
 	}
 }
 
 func (c *codec) int8(name string, p *int8) {
-	if c.field(name) {
-		c.int8Value(p)
+	switch c.mode {
+	case writing:
+		c.buf = append(c.buf, byte(*p))
+	case reading:
+		if b := c.take(name, 1); b != nil {
+			*p = int8(b[0])
+		}
+	case printing, parsing:
+		if c.text(name) {
+			*p = int8(c.intText(name, int64(*p), 8))
+		}
 	}
 }
 
 func (c *codec) tagInt8(tag uint32, since int16, name string, p *int8, def int8) {
+	if c.mode == writing && *p == def {
+		return
+	}
 	if c.mode == reading || c.mode == parsing {
 		*p = def
 	}
-	if c.tagged(tag, since, name, *p != def) {
-		c.tagSize(1)
-		c.int8Value(p)
+	if c.tagged(tag, since, name, *p != def, 1) {
+		c.int8(name, p)
 		c.tagEnd()
-	}
-}
-
-func (c *codec) int8Value(p *int8) {
-	switch c.mode {
-	case writing, writingTags:
-		c.buf = append(c.buf, byte(*p))
-	case reading, readingTags:
-		if b := c.take(1); b != nil {
-			*p = int8(b[0])
-		}
-	default:
-		*p = int8(c.intText(int64(*p), 8))
 	}
 }
 
 func (c *codec) int16(name string, p *int16) {
-	if !c.field(name) {
-		return
-	}
 	switch c.mode {
 	case writing:
 		c.buf = binary.BigEndian.AppendUint16(c.buf, uint16(*p))
 	case reading:
-		if b := c.take(2); b != nil {
+		if b := c.take(name, 2); b != nil {
 			*p = int16(binary.BigEndian.Uint16(b))
 		}
-	default:
-		*p = int16(c.intText(int64(*p), 16))
+	case printing, parsing:
+		if c.text(name) {
+			*p = int16(c.intText(name, int64(*p), 16))
+		}
 	}
 }
 
 func (c *codec) uint16(name string, p *uint16) {
-	if !c.field(name) {
-		return
-	}
 	switch c.mode {
 	case writing:
 		c.buf = binary.BigEndian.AppendUint16(c.buf, *p)
 	case reading:
-		if b := c.take(2); b != nil {
+		if b := c.take(name, 2); b != nil {
 			*p = binary.BigEndian.Uint16(b)
 		}
-	default:
-		v := c.intText(int64(*p), 17)
-		if v < 0 {
-			c.fail("%d is negative", v)
-			return
+	case printing, parsing:
+		if c.text(name) {
+			v := c.intText(name, int64(*p), 32)
+			if v < 0 || v > math.MaxUint16 {
+				c.fail(name, "is %d, which 16 bits do not hold", v)
+			}
+			*p = uint16(v)
 		}
-		*p = uint16(v)
 	}
 }
 
 func (c *codec) int32(name string, p *int32) {
-	if c.field(name) {
-		c.int32Value(p)
+	switch c.mode {
+	case writing:
+		c.buf = binary.BigEndian.AppendUint32(c.buf, uint32(*p))
+	case reading:
+		if b := c.take(name, 4); b != nil {
+			*p = int32(binary.BigEndian.Uint32(b))
+		}
+	case printing, parsing:
+		if c.text(name) {
+			c.int32Text(name, p)
+		}
 	}
 }
 
+func (c *codec) int32Text(name string, p *int32) {
+	*p = int32(c.intText(name, int64(*p), 32))
+}
+
 func (c *codec) tagInt32(tag uint32, since int16, name string, p *int32, def int32) {
+	if c.mode == writing && *p == def {
+		return
+	}
 	if c.mode == reading || c.mode == parsing {
 		*p = def
 	}
-	if c.tagged(tag, since, name, *p != def) {
-		c.tagSize(4)
-		c.int32Value(p)
+	if c.tagged(tag, since, name, *p != def, 4) {
+		c.int32(name, p)
 		c.tagEnd()
 	}
 }
 
-func (c *codec) int32Value(p *int32) {
-	switch c.mode {
-	case writing, writingTags:
-		c.buf = binary.BigEndian.AppendUint32(c.buf, uint32(*p))
-	case reading, readingTags:
-		if b := c.take(4); b != nil {
-			*p = int32(binary.BigEndian.Uint32(b))
-		}
-	default:
-		*p = int32(c.intText(int64(*p), 32))
-	}
-}
-
 func (c *codec) int64(name string, p *int64) {
-	if !c.field(name) {
-		return
-	}
 	switch c.mode {
 	case writing:
 		c.buf = binary.BigEndian.AppendUint64(c.buf, uint64(*p))
 	case reading:
-		if b := c.take(8); b != nil {
+		if b := c.take(name, 8); b != nil {
 			*p = int64(binary.BigEndian.Uint64(b))
 		}
-	default:
-		*p = c.intText(*p, 64)
+	case printing, parsing:
+		if c.text(name) {
+			*p = c.intText(name, *p, 64)
+		}
 	}
 }
 
 // intText prints v and returns it, or parses a value of the given number of bits.
-func (c *codec) intText(v int64, bits int) int64 {
+func (c *codec) intText(name string, v int64, bits int) int64 {
 	if c.mode == printing {
 		c.buf = strconv.AppendInt(c.buf, v, 10)
 		return v
 	}
 	v, err := strconv.ParseInt(string(c.value), 10, bits)
 	if err != nil {
-		c.fail("%.40q is not a whole number of %d bits", c.value, bits)
+		c.fail(name, "is %.40q, not a whole number of %d bits", c.value, bits)
 	}
 	return v
 }
 
 func (c *codec) float64(name string, p *float64) {
-	if !c.field(name) {
-		return
-	}
 	switch c.mode {
 	case writing:
 		c.buf = binary.BigEndian.AppendUint64(c.buf, math.Float64bits(*p))
 	case reading:
-		if b := c.take(8); b != nil {
+		if b := c.take(name, 8); b != nil {
 			*p = math.Float64frombits(binary.BigEndian.Uint64(b))
 		}
 	case printing:
+		c.text(name)
 		c.buf = appendDouble(c.buf, *p)
 	case parsing:
-		v, err := parseDouble(string(c.value))
-		if err != nil {
-			c.fail("%.40q is not a number", c.value)
+		if c.text(name) {
+			var err error
+			if *p, err = parseDouble(string(c.value)); err != nil {
+				c.fail(name, "is %.40q: %w", c.value, err)
+			}
 		}
-		*p = v
 	}
 }
 
 func (c *codec) uuid(name string, p *UUID) {
-	if c.field(name) {
-		c.uuidValue(p)
+	switch c.mode {
+	case writing:
+		c.buf = append(c.buf, p[:]...)
+	case reading:
+		copy(p[:], c.take(name, len(p)))
+	case printing, parsing:
+		if c.text(name) {
+			c.uuidText(name, p)
+		}
 	}
 }
 
-func (c *codec) uuidValue(p *UUID) {
-	switch c.mode {
-	case writing, writingTags:
-		c.buf = append(c.buf, p[:]...)
-	case reading, readingTags:
-		copy(p[:], c.take(len(p)))
-	case printing:
+func (c *codec) uuidText(name string, p *UUID) {
+	if c.mode == printing {
 		c.buf = append(c.buf, '"')
 		c.buf = p.appendText(c.buf)
 		c.buf = append(c.buf, '"')
-	case parsing:
-		v, err := ParseUUID(c.text())
-		if err != nil {
-			c.fail("%w", err)
-		}
-		*p = v
+		return
+	}
+	var err error
+	if *p, err = ParseUUID(c.parseString(name)); err != nil {
+		c.fail(name, "is wrong: %w", err)
 	}
 }
 
 func (c *codec) string(name string, p *string) {
-	if c.field(name) {
-		c.stringValue(p)
+	switch c.mode {
+	case writing:
+		c.writeString(name, *p)
+	case reading:
+		c.readString(name, p)
+	case printing, parsing:
+		if c.text(name) {
+			c.stringText(name, p)
+		}
 	}
 }
 
-func (c *codec) stringValue(p *string) {
-	switch c.mode {
-	case writing, writingTags:
-		c.writeString(*p)
-	case reading, readingTags:
-		n := c.length(false)
-		*p = c.readString(n)
-	case printing:
+func (c *codec) stringText(name string, p *string) {
+	if c.mode == printing {
 		c.buf = appendJSONString(c.buf, *p)
-	case parsing:
-		*p = c.text()
+		return
 	}
+	*p = c.parseString(name)
 }
 
 // stringOrNull is a string whose null is a nil pointer.
 func (c *codec) stringOrNull(name string, p **string) {
-	if c.field(name) {
-		c.stringOrNullValue(p)
-	}
-}
-
-func (c *codec) tagStringOrNull(tag uint32, since int16, name string, p **string) {
-	if c.tagged(tag, since, name, *p != nil) {
-		if c.mode == writingTags {
-			c.tagSize(uvarintSize(uint32(len(**p))+1) + len(**p))
-		}
-		c.stringOrNullValue(p)
-		c.tagEnd()
-	}
-}
-
-func (c *codec) stringOrNullValue(p **string) {
 	switch c.mode {
-	case writing, writingTags:
+	case writing:
 		if *p == nil {
 			c.buf = append(c.buf, 0)
 		} else {
-			c.writeString(**p)
+			c.writeString(name, **p)
 		}
-	case reading, readingTags:
+	case reading:
 		*p = nil
-		if n := c.length(true); n >= 0 {
-			s := c.readString(n)
+		if n := c.length(name, true); n >= 0 {
+			s := c.takeString(name, n)
 			*p = &s
 		}
 	case printing:
+		c.text(name)
 		if *p == nil {
 			c.buf = append(c.buf, "null"...)
 		} else {
@@ -282,96 +270,119 @@ func (c *codec) stringOrNullValue(p **string) {
 		}
 	case parsing:
 		*p = nil
-		if string(c.value) != "null" {
-			s := c.text()
+		if c.text(name) && string(c.value) != "null" {
+			s := c.parseString(name)
 			*p = &s
 		}
 	}
 }
 
+func (c *codec) tagStringOrNull(tag uint32, since int16, name string, p **string) {
+	size := 0
+	if *p != nil {
+		size = uvarintSize(uint32(len(**p))+1) + len(**p)
+	}
+	if c.tagged(tag, since, name, *p != nil, size) {
+		c.stringOrNull(name, p)
+		c.tagEnd()
+	}
+}
+
 // writeString refuses what a reader would not read back as the same string.
-func (c *codec) writeString(s string) {
+func (c *codec) writeString(name, s string) {
 	if len(s) > maxString {
-		c.fail("a string of %d bytes is longer than %d", len(s), maxString)
+		c.fail(name, "has %d bytes, more than a string may have", len(s))
 		return
 	}
 	if !utf8.ValidString(s) {
-		c.fail("%.80q is not UTF-8", s)
+		c.fail(name, "is %.80q, which is not UTF-8", s)
 		return
 	}
 	c.buf = appendUvarint(c.buf, uint32(len(s))+1)
 	c.buf = append(c.buf, s...)
 }
 
-func (c *codec) readString(n int) string {
+func (c *codec) readString(name string, p *string) {
+	*p = c.takeString(name, c.length(name, false))
+}
+
+func (c *codec) takeString(name string, n int) string {
 	if n > maxString {
-		c.fail("a string of %d bytes is longer than %d", n, maxString)
+		c.fail(name, "has %d bytes, more than a string may have", n)
 		return ""
 	}
-	b := c.take(n)
+	b := c.take(name, n)
 	if !utf8.Valid(b) {
 		return decodeUTF8(b)
 	}
 	return string(b)
 }
 
-func (c *codec) bytes(name string, p *[]byte) {
-	if !c.field(name) {
-		return
+// parseString returns the string at hand.
+func (c *codec) parseString(name string) string {
+	var s *string
+	if err := json.Unmarshal(c.value, &s); err != nil || s == nil {
+		c.fail(name, "is %.40q, not a JSON string", c.value)
+		return ""
 	}
+	return *s
+}
+
+func (c *codec) bytes(name string, p *[]byte) {
 	switch c.mode {
 	case writing:
 		c.buf = appendUvarint(c.buf, uint32(len(*p))+1)
 		c.buf = append(c.buf, *p...)
 	case reading:
-		n := c.length(false)
-		if b := c.take(n); len(b) > 0 {
+		if b := c.take(name, c.length(name, false)); len(b) > 0 {
 			*p = append(make([]byte, 0, len(b)), b...)
 		}
 	case printing:
+		c.text(name)
 		c.buf = append(c.buf, '"')
 		c.buf = base64.StdEncoding.AppendEncode(c.buf, *p)
 		c.buf = append(c.buf, '"')
 	case parsing:
-		v, err := base64.StdEncoding.DecodeString(c.text())
-		if err != nil {
-			c.fail("%w", err)
-		}
-		if len(v) > 0 {
-			*p = v
+		if c.text(name) {
+			b, err := base64.StdEncoding.DecodeString(c.parseString(name))
+			if err != nil {
+				c.fail(name, "is wrong: %w", err)
+			}
+			if len(b) > 0 {
+				*p = b
+			}
 		}
 	}
 }
 
-func (c *codec) int32s(name string, p *[]int32) {
-	if c.field(name) {
-		c.int32sValue(p, false)
-	}
-}
+func (c *codec) int32s(name string, p *[]int32) { c.int32List(name, p, false) }
 
-// tagInt32sOrNull is a tagged list whose default is null; nil is null and empty is empty.
+// tagInt32sOrNull is a tagged list whose default is null.
 func (c *codec) tagInt32sOrNull(tag uint32, since int16, name string, p *[]int32) {
-	if c.tagged(tag, since, name, *p != nil) {
-		c.tagSize(uvarintSize(uint32(len(*p))+1) + 4*len(*p))
-		c.int32sValue(p, true)
+	if c.mode == writing && *p == nil {
+		return
+	}
+	if c.tagged(tag, since, name, *p != nil, uvarintSize(uint32(len(*p))+1)+4*len(*p)) {
+		c.int32List(name, p, true)
 		c.tagEnd()
 	}
 }
 
-func (c *codec) int32sValue(p *[]int32, nullable bool) {
+func (c *codec) int32List(name string, p *[]int32, nullable bool) {
 	switch c.mode {
-	case writing, writingTags:
-		c.buf = appendUvarint(c.buf, uint32(len(*p))+1)
+	case writing:
+		buf := appendUvarint(c.buf, uint32(len(*p))+1)
 		for _, v := range *p {
-			c.buf = binary.BigEndian.AppendUint32(c.buf, uint32(v))
+			buf = binary.BigEndian.AppendUint32(buf, uint32(v))
 		}
-	case reading, readingTags:
-		n := c.length(nullable)
+		c.buf = buf
+	case reading:
+		n := c.length(name, nullable)
 		*p = emptyOrNil[int32](n, nullable)
 		if n <= 0 {
 			return
 		}
-		b := c.take(4 * n)
+		b := c.take(name, 4*n)
 		if b == nil {
 			return
 		}
@@ -380,49 +391,50 @@ func (c *codec) int32sValue(p *[]int32, nullable bool) {
 			s[i] = int32(binary.BigEndian.Uint32(b[4*i:]))
 		}
 		*p = s
-	default:
-		listText(c, p, nullable, (*codec).int32Value)
+	case printing, parsing:
+		if c.text(name) {
+			listText(c, name, p, nullable, (*codec).int32Text)
+		}
 	}
 }
 
-func (c *codec) uuidsSince(since int16, name string, p *[]UUID) {
-	if c.fieldSince(since, name, len(*p) > 0) {
-		c.uuidsValue(p, false)
+func (c *codec) uuidsSince(version int16, name string, p *[]UUID) {
+	if c.since(version, name, len(*p) > 0) {
+		c.uuidList(name, p, false)
 	}
 }
 
 // tagUUIDs is a tagged list whose default is empty.
 func (c *codec) tagUUIDs(tag uint32, since int16, name string, p *[]UUID) {
-	if c.tagged(tag, since, name, len(*p) > 0) {
-		c.tagSize(uvarintSize(uint32(len(*p))+1) + 16*len(*p))
-		c.uuidsValue(p, false)
+	if c.tagged(tag, since, name, len(*p) > 0, uvarintSize(uint32(len(*p))+1)+16*len(*p)) {
+		c.uuidList(name, p, false)
 		c.tagEnd()
 	}
 }
 
-// tagUUIDsOrNull is a tagged list whose default is null; nil is null and empty is empty.
+// tagUUIDsOrNull is a tagged list whose default is null.
 func (c *codec) tagUUIDsOrNull(tag uint32, since int16, name string, p *[]UUID) {
-	if c.tagged(tag, since, name, *p != nil) {
-		c.tagSize(uvarintSize(uint32(len(*p))+1) + 16*len(*p))
-		c.uuidsValue(p, true)
+	if c.tagged(tag, since, name, *p != nil, uvarintSize(uint32(len(*p))+1)+16*len(*p)) {
+		c.uuidList(name, p, true)
 		c.tagEnd()
 	}
 }
 
-func (c *codec) uuidsValue(p *[]UUID, nullable bool) {
+func (c *codec) uuidList(name string, p *[]UUID, nullable bool) {
 	switch c.mode {
-	case writing, writingTags:
-		c.buf = appendUvarint(c.buf, uint32(len(*p))+1)
+	case writing:
+		buf := appendUvarint(c.buf, uint32(len(*p))+1)
 		for i := range *p {
-			c.buf = append(c.buf, (*p)[i][:]...)
+			buf = append(buf, (*p)[i][:]...)
 		}
-	case reading, readingTags:
-		n := c.length(nullable)
+		c.buf = buf
+	case reading:
+		n := c.length(name, nullable)
 		*p = emptyOrNil[UUID](n, nullable)
 		if n <= 0 {
 			return
 		}
-		b := c.take(16 * n)
+		b := c.take(name, 16*n)
 		if b == nil {
 			return
 		}
@@ -431,25 +443,26 @@ func (c *codec) uuidsValue(p *[]UUID, nullable bool) {
 			copy(s[i][:], b[16*i:])
 		}
 		*p = s
-	default:
-		listText(c, p, nullable, (*codec).uuidValue)
+	case printing, parsing:
+		if c.text(name) {
+			listText(c, name, p, nullable, (*codec).uuidText)
+		}
 	}
 }
 
 func (c *codec) strings(name string, p *[]string) {
-	if !c.field(name) {
-		return
-	}
 	switch c.mode {
 	case writing:
 		c.buf = appendUvarint(c.buf, uint32(len(*p))+1)
 		for _, s := range *p {
-			c.writeString(s)
+			c.writeString(name, s)
 		}
 	case reading:
-		*p = readList(c, (*codec).stringValue)
-	default:
-		listText(c, p, false, (*codec).stringValue)
+		*p = readList(c, name, (*codec).readString)
+	case printing, parsing:
+		if c.text(name) {
+			listText(c, name, p, false, (*codec).stringText)
+		}
 	}
 }
 
@@ -458,9 +471,6 @@ func structs[T any, P interface {
 	*T
 	fielder
 }](c *codec, name string, p *[]T) {
-	if !c.field(name) {
-		return
-	}
 	switch c.mode {
 	case writing:
 		c.buf = appendUvarint(c.buf, uint32(len(*p))+1)
@@ -468,46 +478,50 @@ func structs[T any, P interface {
 			c.write(P(&(*p)[i]))
 		}
 	case reading:
-		*p = readList(c, func(c *codec, v *T) { c.read(P(v)) })
+		*p = readList(c, name, func(c *codec, _ string, v *T) { c.read(P(v)) })
 	case printing:
-		listText(c, p, false, func(c *codec, v *T) { c.print(P(v)) })
+		c.text(name)
+		listText(c, name, p, false, func(c *codec, _ string, v *T) { c.print(P(v)) })
 	case parsing:
-		listText(c, p, false, func(c *codec, v *T) { c.parse(P(v)) })
+		if c.text(name) {
+			listText(c, name, p, false, func(c *codec, _ string, v *T) { c.parse(P(v)) })
+		}
 	}
 }
 
 // inner is one struct inside another.
 func (c *codec) inner(name string, r fielder) {
-	if !c.field(name) {
-		return
-	}
 	switch c.mode {
 	case writing:
 		c.write(r)
 	case reading:
 		c.read(r)
 	case printing:
+		c.text(name)
 		c.print(r)
 	case parsing:
-		c.parse(r)
+		if c.text(name) {
+			c.parse(r)
+		}
 	}
 }
 
 // readList reads a list that is not nullable. The announced count is not trusted beyond what the
 // rest of the input can hold: four bytes are about the least an element takes.
-func readList[T any](c *codec, value func(*codec, *T)) []T {
-	n := c.length(false)
-	if left := len(c.in) - c.off; n > left {
-		c.fail("%d elements in %d bytes", n, left)
+func readList[T any](c *codec, name string, value func(*codec, string, *T)) []T {
+	n, left := c.length(name, false), len(c.in)-c.off
+	if n > left {
+		c.fail(name, "has %d elements in %d bytes", n, left)
 	}
 	if n <= 0 || c.err != nil {
 		return nil
 	}
-	s := make([]T, 0, min(n, (len(c.in)-c.off)/4+1))
-	for range n {
+	s := make([]T, 0, min(n, left/4+1))
+	for i := range n {
 		var v T
 		s = append(s, v)
-		if value(c, &s[len(s)-1]); c.err != nil {
+		if value(c, name, &s[i]); c.err != nil {
+			c.err = fmt.Errorf("%s %d: %w", name, i, c.err)
 			return nil
 		}
 	}
@@ -515,7 +529,7 @@ func readList[T any](c *codec, value func(*codec, *T)) []T {
 }
 
 // listText prints or parses a list.
-func listText[T any](c *codec, p *[]T, nullable bool, value func(*codec, *T)) {
+func listText[T any](c *codec, name string, p *[]T, nullable bool, value func(*codec, string, *T)) {
 	if c.mode == printing {
 		if *p == nil && nullable {
 			c.buf = append(c.buf, "null"...)
@@ -526,31 +540,27 @@ func listText[T any](c *codec, p *[]T, nullable bool, value func(*codec, *T)) {
 			if i > 0 {
 				c.buf = append(c.buf, ',')
 			}
-			value(c, &(*p)[i])
+			value(c, name, &(*p)[i])
 		}
 		c.buf = append(c.buf, ']')
 		return
 	}
 	var elements []json.RawMessage
-	if err := json.Unmarshal(c.value, &elements); err != nil {
-		c.fail("not a JSON array: %w", err)
+	if err := json.Unmarshal(c.value, &elements); err != nil || elements == nil && !nullable {
+		c.fail(name, "is %.40q, not a JSON array", c.value)
 		return
 	}
-	if elements == nil {
-		if !nullable {
-			c.fail("is null")
-		}
-		*p = nil
-		return
+	*p = nil
+	if elements != nil {
+		*p = emptyOrNil[T](len(elements), nullable)
 	}
-	*p = emptyOrNil[T](len(elements), nullable)
 	if len(elements) == 0 {
 		return
 	}
 	s := make([]T, len(elements))
 	for i := range s {
 		c.value = elements[i]
-		if value(c, &s[i]); c.err != nil {
+		if value(c, name, &s[i]); c.err != nil {
 			return
 		}
 	}
@@ -565,23 +575,10 @@ func emptyOrNil[T any](n int, nullable bool) []T {
 	return nil
 }
 
-// text returns the string at hand when parsing.
-func (c *codec) text() string {
-	var s *string
-	if err := json.Unmarshal(c.value, &s); err != nil || s == nil {
-		c.fail("%.40q is not a JSON string", c.value)
-		return ""
-	}
-	return *s
-}
-
-// take returns the next n bytes of the input, which the caller must copy; nil is an error, and so is a negative n.
-func (c *codec) take(n int) []byte {
-	if c.err != nil {
-		return nil
-	}
+// take returns the next n bytes of the input, which the caller must copy. It returns nil after an error.
+func (c *codec) take(name string, n int) []byte {
 	if n < 0 || n > len(c.in)-c.off {
-		c.short(n)
+		c.short(name, n)
 		return nil
 	}
 	b := c.in[c.off : c.off+n]
@@ -589,23 +586,20 @@ func (c *codec) take(n int) []byte {
 	return b
 }
 
-func (c *codec) short(n int) {
-	c.fail("wants %d bytes and %d are left", n, len(c.in)-c.off)
+func (c *codec) short(name string, n int) {
+	c.fail(name, "wants %d bytes, and %d are left", n, len(c.in)-c.off)
 }
 
 // length reads the length of a string, byte string or list. Null is -1, and an error unless it is
 // allowed. As in Apache's reader everything negative is null.
-func (c *codec) length(nullable bool) int {
-	n := int32(c.uvarint()) - 1
-	if c.err != nil {
+func (c *codec) length(name string, nullable bool) int {
+	n := int32(c.uvarint(name)) - 1
+	if n >= 0 {
+		return int(n)
+	}
+	if !nullable {
+		c.fail(name, "is null")
 		return 0
 	}
-	if n < 0 {
-		if !nullable {
-			c.fail("is null")
-			return 0
-		}
-		return -1
-	}
-	return int(n)
+	return -1
 }

@@ -38,19 +38,15 @@ func readUvarint(b []byte) (v uint32, n int) {
 	return 0, 0
 }
 
-// uvarint reads an unsigned varint.
-func (c *codec) uvarint() uint32 {
-	if c.err != nil {
-		return 0
-	}
+// uvarint reads an unsigned varint, 0 after an error.
+func (c *codec) uvarint(name string) uint32 {
 	if c.off < len(c.in) && c.in[c.off] < 0x80 {
 		c.off++
 		return uint32(c.in[c.off-1])
 	}
 	v, n := readUvarint(c.in[c.off:])
 	if n == 0 {
-		c.fail("the varint is too long or cut off")
-		return 0
+		c.fail(name, "begins with a varint that is too long or cut off")
 	}
 	c.off += n
 	return v
