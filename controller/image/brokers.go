@@ -3,6 +3,7 @@ package image
 import (
 	"iter"
 	"slices"
+	"strings"
 
 	"yakt/records"
 )
@@ -12,8 +13,8 @@ type Broker struct {
 	ID                   int32
 	Epoch                int64 // offset at which the registering operation's records began
 	IncarnationID        records.UUID
-	EndPoints            []records.Endpoint
-	Features             []records.FeatureRange
+	EndPoints            []records.Endpoint     // by name
+	Features             []records.FeatureRange // by name
 	Rack                 *string
 	Fenced               bool
 	InControlledShutdown bool
@@ -163,20 +164,23 @@ func (b *Broker) record(l level) *records.RegisterBroker {
 	return r
 }
 
-// endPoints returns a copy of the list, never nil, without the elements' unknown tags.
+// endPoints returns a copy of the list by name, never nil, without the elements' unknown tags. The order in which a
+// record has them means nothing: to Apache Kafka they are a map.
 func endPoints(list []records.Endpoint) []records.Endpoint {
 	list = append([]records.Endpoint{}, list...)
 	for i := range list {
 		list[i].Unknown = nil
 	}
+	slices.SortStableFunc(list, func(a, b records.Endpoint) int { return strings.Compare(a.Name, b.Name) })
 	return list
 }
 
-// featureRanges returns a copy of the list, never nil, without the elements' unknown tags.
+// featureRanges is endPoints for features.
 func featureRanges(list []records.FeatureRange) []records.FeatureRange {
 	list = append([]records.FeatureRange{}, list...)
 	for i := range list {
 		list[i].Unknown = nil
 	}
+	slices.SortStableFunc(list, func(a, b records.FeatureRange) int { return strings.Compare(a.Name, b.Name) })
 	return list
 }

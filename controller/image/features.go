@@ -6,15 +6,17 @@ import (
 	"yakt/records"
 )
 
-// Names of the features that decide what records may say.
+// Names of the features that the image itself knows.
 const (
-	metadataVersionFeature = "metadata.version"
-	kraftVersionFeature    = "kraft.version"
-	elrFeature             = "eligible.leader.replicas.version"
+	MetadataVersionFeature = "metadata.version"
+	KRaftVersionFeature    = "kraft.version"
+	ELRFeature             = "eligible.leader.replicas.version"
 )
 
 // MetadataVersion is the finalized metadata.version, 0 when there is none yet.
-func (i *Image) MetadataVersion() int16 { return i.FeatureLevel(metadataVersionFeature) }
+func (i *Image) MetadataVersion() records.MetadataVersion {
+	return records.MetadataVersion(i.FeatureLevel(MetadataVersionFeature))
+}
 
 // FeatureLevel is the finalized level of a feature, 0 when it is off. kraft.version is not among them: it lives in
 // control records, see [Image.KRaftVersion].
@@ -27,15 +29,15 @@ func (i *Image) FeatureLevel(name string) int16 {
 func (i *Image) Features() iter.Seq2[string, int16] { return i.features.scan }
 
 // ELREnabled says whether eligible leader replicas are kept (KIP-966).
-func (i *Image) ELREnabled() bool { return i.FeatureLevel(elrFeature) >= 1 }
+func (i *Image) ELREnabled() bool { return i.FeatureLevel(ELRFeature) >= 1 }
 
 func (e *Edit) replayFeatureLevel(o *owner, r *records.FeatureLevel, offset int64) {
 	switch {
-	case r.Name == kraftVersionFeature:
+	case r.Name == KRaftVersionFeature:
 		// Readers skip it: the level lies in control records.
 	case r.Level < 0:
 		refuse(r, offset, "%s level %d", r.Name, r.Level)
-	case r.Name == metadataVersionFeature && !knownMetadataVersion(r.Level):
+	case r.Name == MetadataVersionFeature && !records.MetadataVersion(r.Level).Known():
 		refuse(r, offset, "unknown metadata.version %d", r.Level)
 	case r.Level == 0:
 		e.head.features.delete(o, r.Name)
@@ -44,13 +46,10 @@ func (e *Edit) replayFeatureLevel(o *owner, r *records.FeatureLevel, offset int6
 	}
 }
 
-// knownMetadataVersion admits the unstable level after the latest, as Apache Kafka 4.3.0 does.
-func knownMetadataVersion(l int16) bool {
-	return l >= 7 && l <= 31
-}
-
 // level is what an image's metadata.version lets records carry. Without one everything is carried.
-type level int16
+//
+// Nothing is lost by it: a level goes down only while there is nothing that the lower one cannot carry.
+type level records.MetadataVersion
 
 func (l level) has(from level) bool { return l == 0 || l >= from }
 

@@ -168,3 +168,36 @@ func (e *Edit) Replay(r records.Record, offset int64) {
 	}
 	e.head.endOffset = max(e.head.endOffset, offset+1)
 }
+
+// ReplayBatch applies a whole batch of the log, data or control, and takes over its position. The batch must begin at
+// the edit's end offset. It panics if it does not, if it cannot be decoded, and as Replay does.
+//
+// A metadata transaction that begins inside a batch has a stable image that ends inside it, where no checkpoint may be
+// taken: controllers begin transactions with a batch.
+func (e *Edit) ReplayBatch(b records.Batch) {
+	offset := b.BaseOffset()
+	if offset != e.head.endOffset {
+		panic(fmt.Sprintf("image: a batch at offset %d, epoch %d, comes after end offset %d", offset, b.LeaderEpoch(), e.head.endOffset))
+	}
+	e.owner()
+	if b.Control() {
+		all, err := b.DecodeControl()
+		if err != nil {
+			panic(fmt.Errorf("image: %w", err))
+		}
+		for i, c := range all {
+			e.ReplayControl(c, offset+int64(i))
+		}
+		e.Advance(b.EndOffset(), b.LeaderEpoch(), b.Timestamp())
+		return
+	}
+	all, err := b.Decode()
+	if err != nil {
+		panic(fmt.Errorf("image: %w", err))
+	}
+	for i, r := range all {
+		e.Replay(r, offset+int64(i))
+		// After each, so that a transaction that begins inside the batch saves the right position.
+		e.Advance(offset+int64(i)+1, b.LeaderEpoch(), b.Timestamp())
+	}
+}

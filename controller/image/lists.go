@@ -10,7 +10,12 @@ import (
 // Partitions hold pointers to lists that are the same for many of them: there are far fewer ways to place replicas
 // than partitions. Lists are never written to after they are made. An empty list is a nil pointer.
 type (
-	idList  struct{ ids []int32 }
+	idList struct {
+		ids []int32
+		// usual is what the directories of these replicas were when the list was made: mostly they are the same
+		// everywhere, and looking there first is faster than the table.
+		usual *dirList
+	}
 	dirList struct{ ids []records.UUID }
 )
 
@@ -47,13 +52,32 @@ type lists struct {
 
 // intern returns a list with these ids, if possible one that is there already; hints are looked at first.
 func (l *lists) intern(o *owner, ids []int32, hints ...*idList) *idList {
-	if len(ids) == 0 {
-		return nil
-	}
 	for _, h := range hints {
 		if slices.Equal(ids, h.all()) {
 			return h
 		}
+	}
+	list, _ := l.find(o, ids)
+	return list
+}
+
+// internReplicas is intern for replicas and directories at once.
+func (l *lists) internReplicas(o *owner, ids []int32, dirs []records.UUID) (*idList, *dirList) {
+	list, made := l.find(o, ids)
+	switch {
+	case made:
+		list.usual = l.findDirs(o, dirs) // nobody else has seen the list yet
+		return list, list.usual
+	case list != nil && slices.Equal(dirs, list.usual.all()):
+		return list, list.usual
+	}
+	return list, l.findDirs(o, dirs)
+}
+
+// find returns the list with these ids, and whether it had to be made.
+func (l *lists) find(o *owner, ids []int32) (list *idList, made bool) {
+	if len(ids) == 0 {
+		return nil, false
 	}
 	var buf [64]byte
 	key := buf[:0]
@@ -61,23 +85,20 @@ func (l *lists) intern(o *owner, ids []int32, hints ...*idList) *idList {
 		key = binary.BigEndian.AppendUint32(key, uint32(id))
 	}
 	if list, ok := l.ids.get(string(key)); ok {
-		return list
+		return list, false
 	}
 	if l.ids.len() >= maxLists {
 		l.ids = tree[string, *idList]{}
 	}
-	list := &idList{slices.Clone(ids)}
+	list = &idList{ids: slices.Clone(ids)}
 	l.ids.set(o, string(key), list)
-	return list
+	return list, true
 }
 
-// internDirs is intern for directories.
-func (l *lists) internDirs(o *owner, ids []records.UUID, hint *dirList) *dirList {
+// findDirs returns the list with these directories.
+func (l *lists) findDirs(o *owner, ids []records.UUID) *dirList {
 	if len(ids) == 0 {
 		return nil
-	}
-	if slices.Equal(ids, hint.all()) {
-		return hint
 	}
 	var buf [128]byte
 	key := buf[:0]
@@ -90,7 +111,7 @@ func (l *lists) internDirs(o *owner, ids []records.UUID, hint *dirList) *dirList
 	if l.dirs.len() >= maxLists {
 		l.dirs = tree[string, *dirList]{}
 	}
-	list := &dirList{slices.Clone(ids)}
+	list := &dirList{ids: slices.Clone(ids)}
 	l.dirs.set(o, string(key), list)
 	return list
 }

@@ -125,8 +125,8 @@ func (p *partition) setUncommon(r rare) {
 	}
 }
 
-// newPartition returns the partition that a PartitionRecord describes. near is one of the same topic, for its lists.
-func newPartition(l *lists, o *owner, r *records.Partition, offset int64, near *partition) partition {
+// newPartition returns the partition that a PartitionRecord describes.
+func newPartition(l *lists, o *owner, r *records.Partition, offset int64) partition {
 	if len(r.Directories) != 0 && len(r.Directories) != len(r.Replicas) {
 		refuse(r, offset, "%d replicas and %d directories", len(r.Replicas), len(r.Directories))
 	}
@@ -139,13 +139,12 @@ func newPartition(l *lists, o *owner, r *records.Partition, offset int64, near *
 		partitionEpoch: r.PartitionEpoch,
 		recoveryState:  r.LeaderRecoveryState,
 	}
-	p.replicas = l.intern(o, r.Replicas, near.replicas)
-	p.isr = l.intern(o, r.ISR, p.replicas)
 	dirs := r.Directories
 	if len(dirs) == 0 {
 		dirs = make([]records.UUID, len(r.Replicas)) // all MIGRATING: the record is older than directories
 	}
-	p.dirs = l.internDirs(o, dirs, near.dirs)
+	p.replicas, p.dirs = l.internReplicas(o, r.Replicas, dirs)
+	p.isr = l.intern(o, r.ISR, p.replicas)
 	p.setUncommon(rare{
 		removing:     l.intern(o, r.RemovingReplicas),
 		adding:       l.intern(o, r.AddingReplicas),
@@ -157,18 +156,18 @@ func newPartition(l *lists, o *owner, r *records.Partition, offset int64, near *
 
 // change applies a PartitionChangeRecord to p.
 func (p *partition) change(l *lists, o *owner, r *records.PartitionChange, offset int64) {
-	oldReplicas, oldDirs := p.replicas.all(), p.dirs.all()
+	replicas, dirs := p.replicas.all(), p.dirs.all()
 	if r.Replicas != nil {
-		p.replicas = l.intern(o, r.Replicas, p.replicas, p.isr)
+		replicas, dirs = r.Replicas, moveDirectories(replicas, dirs, r.Replicas)
 	}
-	switch {
-	case len(r.Directories) > 0:
-		if len(r.Directories) != len(p.replicas.all()) {
-			refuse(r, offset, "%d replicas and %d directories", len(p.replicas.all()), len(r.Directories))
-		}
-		p.dirs = l.internDirs(o, r.Directories, p.dirs)
-	case r.Replicas != nil:
-		p.dirs = l.internDirs(o, moveDirectories(oldReplicas, oldDirs, r.Replicas), p.dirs)
+	if len(r.Directories) > 0 {
+		dirs = r.Directories
+	}
+	if len(replicas) != len(dirs) {
+		refuse(r, offset, "%d replicas and %d directories", len(replicas), len(dirs))
+	}
+	if r.Replicas != nil || len(r.Directories) > 0 {
+		p.replicas, p.dirs = l.internReplicas(o, replicas, dirs)
 	}
 	if r.ISR != nil {
 		p.isr = l.intern(o, r.ISR, p.replicas, p.isr)
@@ -220,9 +219,10 @@ func moveDirectories(replicas []int32, dirs []records.UUID, to []int32) []record
 	return moved
 }
 
-// clearELR forgets the eligible leader replicas. The partition epoch stays: brokers do the same on their own.
+// clearELR forgets the eligible leader replicas, if there are any. That is a change of the partition like any other.
 func (p *partition) clearELR() {
 	u := p.uncommon()
 	u.elr, u.lastKnownELR = nil, nil
 	p.setUncommon(u)
+	p.partitionEpoch++
 }

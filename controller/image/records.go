@@ -55,12 +55,12 @@ func (i *Image) named(yield func(identity, records.Record) bool) {
 	groups := []func(group int, put func(identity, records.Record) bool){
 		func(g int, put func(identity, records.Record) bool) {
 			if l != 0 {
-				put(identity{group: g}, &records.FeatureLevel{Name: metadataVersionFeature, Level: int16(l)})
+				put(identity{group: g}, &records.FeatureLevel{Name: MetadataVersionFeature, Level: int16(l)})
 			}
 		},
 		func(g int, put func(identity, records.Record) bool) {
 			i.features.scan(func(name string, level int16) bool {
-				return name == metadataVersionFeature ||
+				return name == MetadataVersionFeature ||
 					put(identity{group: g, name: name}, &records.FeatureLevel{Name: name, Level: level})
 			})
 		},
@@ -160,35 +160,61 @@ func Equal(a, b *Image) bool {
 	return true
 }
 
-// Difference is what two images hold of one thing.
-type Difference struct {
-	What string         // for people
-	A, B records.Record // nil: that image has no such thing; both nil: it is in control records
-}
+// maxDifferences is enough to see what is wrong.
+const maxDifferences = 20
 
-// Diff returns what differs between the images, in the order of [Image.Records], at most limit differences.
-func Diff(a, b *Image, limit int) []Difference {
-	var all []Difference
+// Diff says what differs between the images, one line for each thing, and "" when they are Equal. When there are many
+// differences it names the first. It prints no secrets.
+func Diff(a, b *Image) string {
+	var text strings.Builder
+	n := 0
 	for d := range differences(a, b) {
-		if len(all) >= limit {
+		if n++; n > maxDifferences {
+			text.WriteString("and more\n")
 			break
 		}
-		all = append(all, d)
+		fmt.Fprintf(&text, "%s: %s, %s\n", d.what, describe(d.a), describe(d.b))
 	}
-	return all
+	return text.String()
 }
 
-func differences(a, b *Image) iter.Seq[Difference] {
-	return func(yield func(Difference) bool) {
+// difference is what two images hold of one thing: a record, nil when that image has no such thing, or some text.
+type difference struct {
+	what string
+	a, b any
+}
+
+func describe(v any) string {
+	if v == nil {
+		return "none"
+	}
+	switch v := v.(type) {
+	case *records.UserScramCredential, *records.DelegationToken:
+		return redacted
+	case *records.Config: // may be a password
+		return redacted
+	case *records.RegisterBroker:
+		rack := "none"
+		if v.Rack != nil {
+			rack = *v.Rack
+		}
+		return fmt.Sprintf("rack %s %+v", rack, *v)
+	}
+	return fmt.Sprintf("%+v", v)
+}
+
+func differences(a, b *Image) iter.Seq[difference] {
+	return func(yield func(difference) bool) {
 		if a == b {
 			return
 		}
-		if a.KRaftVersion() != b.KRaftVersion() &&
-			!yield(Difference{What: fmt.Sprintf("kraft.version: %d, %d", a.KRaftVersion(), b.KRaftVersion())}) {
+		if a.KRaftVersion() != b.KRaftVersion() && !yield(difference{KRaftVersionFeature, a.KRaftVersion(), b.KRaftVersion()}) {
 			return
 		}
-		if !reflect.DeepEqual(a.Voters(), b.Voters()) &&
-			!yield(Difference{What: fmt.Sprintf("voters: %+v, %+v", a.Voters(), b.Voters())}) {
+		if !reflect.DeepEqual(a.Voters(), b.Voters()) && !yield(difference{"voters", a.Voters(), b.Voters()}) {
+			return
+		}
+		if a.InTransaction() != b.InTransaction() && !yield(difference{"in a transaction", a.InTransaction(), b.InTransaction()}) {
 			return
 		}
 		nextA, stopA := iter.Pull2(a.named)
@@ -207,12 +233,12 @@ func differences(a, b *Image) iter.Seq[Difference] {
 			default:
 				order = idA.compare(idB)
 			}
-			var d Difference
+			var d difference
 			if order <= 0 {
-				d.A, d.What = recA, what(recA)
+				d.a, d.what = recA, what(recA)
 			}
 			if order >= 0 {
-				d.B, d.What = recB, what(recB)
+				d.b, d.what = recB, what(recB)
 			}
 			if (order != 0 || !sameRecord(recA, recB)) && !yield(d) {
 				return

@@ -220,17 +220,9 @@ func (e *Edit) replayPartition(o *owner, r *records.Partition, offset int64) {
 	}
 	t := e.writableTopic(o, r, r.TopicID, offset)
 	c, i := t.writableChunk(o, r.PartitionID), int(r.PartitionID%chunkSize)
-	var near partition
-	if len(c.parts) > 0 {
-		near = c.parts[len(c.parts)-1]
-	}
-	p := newPartition(&e.head.topics.lists, o, r, offset, &near)
-	for len(c.parts) <= i {
-		if len(c.parts) == cap(c.parts) {
-			// Most topics are small: doubling would waste what chunks of values are to save.
-			c.parts = slices.Grow(c.parts[:len(c.parts):len(c.parts)], 1+len(c.parts)/4)
-		}
-		c.parts = append(c.parts, partition{})
+	p := newPartition(&e.head.topics.lists, o, r, offset)
+	if i >= len(c.parts) {
+		c.grow(i + 1)
 	}
 	c.parts[i] = p
 	if c.present&(1<<i) == 0 {
@@ -238,6 +230,15 @@ func (e *Edit) replayPartition(o *owner, r *records.Partition, offset int64) {
 		t.count++
 		e.head.topics.numPartitions++
 	}
+}
+
+// grow makes room for n partitions, with little to spare: most topics are small and stay so, and doubling would waste
+// what chunks of values are to save.
+func (c *chunk) grow(n int) {
+	if n > cap(c.parts) {
+		c.parts = append(make([]partition, 0, min(chunkSize, n+n/4)), c.parts...)
+	}
+	c.parts = c.parts[:n]
 }
 
 func (e *Edit) replayPartitionChange(o *owner, r *records.PartitionChange, offset int64) {
