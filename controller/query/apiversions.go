@@ -9,22 +9,6 @@ import (
 	"yakt/records"
 )
 
-const kraftVersionFeature = "kraft.version"
-
-// SupportedFeatures are the features that a controller of this kind supports, by name, and the levels of each: those of
-// Apache Kafka 4.3.0.
-func SupportedFeatures() []records.FeatureRange {
-	return []records.FeatureRange{
-		{Name: "eligible.leader.replicas.version", Min: 0, Max: 1},
-		{Name: "group.version", Min: 0, Max: 1},
-		{Name: kraftVersionFeature, Min: 0, Max: 1},
-		{Name: "metadata.version", Min: int16(records.MinMetadataVersion), Max: int16(records.LatestMetadataVersion)},
-		{Name: "share.version", Min: 0, Max: 1},
-		{Name: "streams.version", Min: 0, Max: 1},
-		{Name: "transaction.version", Min: 0, Max: 2},
-	}
-}
-
 // softwareName is what a client may call itself and its version (KIP-511).
 var softwareName = regexp.MustCompile(`^[a-zA-Z0-9]([a-zA-Z0-9.-]*[a-zA-Z0-9])?$`)
 
@@ -43,7 +27,7 @@ func APIVersions(q *Context, req *kmsg.ApiVersionsRequest) kmsg.Response {
 	if req.Version < 3 {
 		return resp
 	}
-	for _, f := range SupportedFeatures() {
+	for _, f := range records.SupportedFeatures() {
 		if f.Min > 0 || req.Version >= 4 {
 			resp.SupportedFeatures = append(resp.SupportedFeatures, kmsg.ApiVersionsResponseSupportedFeature{
 				Name: f.Name, MinVersion: f.Min, MaxVersion: f.Max,
@@ -59,7 +43,7 @@ func APIVersions(q *Context, req *kmsg.ApiVersionsRequest) kmsg.Response {
 		finalized(name, level)
 	}
 	if level := q.Image.KRaftVersion(); level > 0 {
-		finalized(kraftVersionFeature, level)
+		finalized(records.FeatureKRaftVersion, level)
 	}
 	resp.FinalizedFeaturesEpoch = q.Image.EndOffset() - 1
 	return resp

@@ -1,0 +1,8 @@
+//go:build yakt_publish_before_commit
+
+package controller
+
+const (
+	publishBeforeCommit  = true
+	adoptWithoutIdentity = false
+)

@@ -1,0 +1,207 @@
+package controller
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"sync"
+
+	"yakt/records"
+)
+
+// fakeLog is a log of one node that commits everything at once, on a goroutine of its own.
+type fakeLog struct {
+	machine *Controller
+
+	mu        sync.Mutex
+	leader    int32
+	epoch     int32
+	leading   bool
+	sequence  records.Sequence
+	batches   []records.Batch
+	start     int64
+	snapshots map[records.SnapshotID][]byte
+	order     []records.SnapshotID
+	changed   chan struct{}
+	work      chan func()
+	done      chan struct{}
+}
+
+func newFakeLog(machine *Controller) *fakeLog {
+	l := &fakeLog{
+		machine: machine, leader: -1, epoch: 1, leading: true,
+		snapshots: map[records.SnapshotID][]byte{}, changed: make(chan struct{}),
+		work: make(chan func(), 1000), done: make(chan struct{}),
+	}
+	go func() {
+		defer close(l.done)
+		for f := range l.work {
+			f()
+		}
+	}()
+	return l
+}
+
+func (l *fakeLog) close() {
+	close(l.work)
+	<-l.done
+}
+
+func (l *fakeLog) ClusterID() string { return "AAAAAAAAAAAAAAAAAAAABQ" }
+
+func (l *fakeLog) Append(b records.Batch, _ []byte, done func(error)) {
+	l.work <- func() {
+		l.mu.Lock()
+		err := l.sequence.Next(b, l.epoch)
+		if err == nil {
+			l.batches = append(l.batches, b)
+		}
+		l.mu.Unlock()
+		if err == nil {
+			l.machine.Apply([]records.Batch{b})
+			l.mu.Lock()
+			l.leader = l.machine.nodeID
+			close(l.changed)
+			l.changed = make(chan struct{})
+			l.mu.Unlock()
+		}
+		done(err)
+	}
+}
+
+func (l *fakeLog) Barrier(done func(error)) { l.work <- func() { done(nil) } }
+func (l *fakeLog) Verify(done func(error))  { l.work <- func() { done(nil) } }
+
+func (l *fakeLog) Leading() (int32, bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.epoch, l.leading
+}
+
+func (l *fakeLog) Leader() (int32, int32) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.leader, l.epoch
+}
+
+func (l *fakeLog) Notify(f func()) { l.work <- f }
+
+func (l *fakeLog) StartOffset() int64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.start
+}
+
+func (l *fakeLog) EndOffset() int64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.sequence.End
+}
+
+func (l *fakeLog) Read(offset int64, maxBytes int) ([]byte, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if offset < l.start || offset > l.sequence.End {
+		return nil, fmt.Errorf("offset %d is outside", offset)
+	}
+	var out []byte
+	for _, b := range l.batches {
+		if b.EndOffset() <= offset {
+			continue
+		}
+		if len(out) > 0 && len(out)+len(b) > maxBytes {
+			break
+		}
+		out = append(out, b...)
+	}
+	return out, nil
+}
+
+func (l *fakeLog) Wait(ctx context.Context, offset int64) {
+	for {
+		l.mu.Lock()
+		changed, end := l.changed, l.sequence.End
+		l.mu.Unlock()
+		if end > offset {
+			return
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+func (l *fakeLog) EpochEnd(epoch int32) (found int32, end int64, ok bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, b := range l.batches {
+		if b.LeaderEpoch() <= epoch && b.BaseOffset() >= l.start {
+			found, end, ok = b.LeaderEpoch(), b.EndOffset(), true
+		}
+	}
+	return found, end, ok
+}
+
+// snapshot takes a checkpoint and moves the log start to it.
+func (l *fakeLog) snapshot() (records.SnapshotID, error) {
+	id, write, err := l.machine.Checkpoint()
+	if err != nil {
+		return id, err
+	}
+	var b bytes.Buffer
+	if err := write(&b); err != nil {
+		return id, err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.snapshots[id], l.order, l.start = b.Bytes(), append(l.order, id), id.EndOffset
+	return id, nil
+}
+
+func (l *fakeLog) LatestSnapshot() (records.SnapshotID, bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.order) == 0 {
+		return records.SnapshotID{}, false
+	}
+	return l.order[len(l.order)-1], true
+}
+
+func (l *fakeLog) OldestSnapshot() (records.SnapshotID, bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.order) == 0 {
+		return records.SnapshotID{}, false
+	}
+	return l.order[0], true
+}
+
+type memorySnapshot struct{ *bytes.Reader }
+
+func (memorySnapshot) Close() error { return nil }
+
+func (l *fakeLog) OpenSnapshot(id records.SnapshotID) (interface {
+	io.ReaderAt
+	io.Closer
+	Size() int64
+}, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	b, ok := l.snapshots[id]
+	if !ok {
+		return nil, errors.Join(fs.ErrNotExist)
+	}
+	return memorySnapshot{bytes.NewReader(b)}, nil
+}
+
+func (l *fakeLog) Voters() []records.Voter {
+	return []records.Voter{{
+		ID: l.machine.nodeID, DirectoryID: records.UUID{0: 7, 15: 200}, MaxKRaft: 1,
+		Endpoints: []records.VoterEndpoint{{Name: "CONTROLLER", Host: "controller.example", Port: 5010}},
+	}}
+}

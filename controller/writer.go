@@ -1,0 +1,297 @@
+package controller
+
+import (
+	"errors"
+	"log/slog"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"yakt/controller/image"
+	"yakt/controller/plan"
+	"yakt/records"
+)
+
+// metadataVersionFeature decides which record versions are written.
+const metadataVersionFeature = "metadata.version"
+
+const (
+	sealBytes   = 512 << 10 // a batch that has grown so far takes no further operation
+	maxInFlight = 4         // batches waiting for their commit; while they wait, operations gather for the next
+	maxQueue    = 10_000    // operations waiting to be planned; more are told to try again
+)
+
+// operation is one thing to decide: a request, or something the controller does by itself.
+type operation struct {
+	caller  Caller
+	request kmsg.Request // nil for the controller's own
+	name    string       // of the controller's own, for logs
+	plan    func(*plan.View) plan.Result
+	control []records.ControlRecord // instead of plan: control records
+	respond func(kmsg.Response)     // nil for the controller's own; called exactly once otherwise
+	settled func(err error)         // of the controller's own: what came of it; may be nil
+
+	response kmsg.Response
+}
+
+// flight is a point in the order of events that responses wait for: a batch's commit, or a confirmation of leadership
+// for answers that wrote nothing.
+type flight struct {
+	operations []*operation
+	batch      bool
+	settled    bool
+	err        error
+}
+
+// writer is the single writer. It owns head, the image with everything proposed so far, and plans one operation after
+// another on it; what a round decided becomes one batch, and the writer goes on without waiting for its commit.
+//
+//	submit ─► queue ─► round: plan, plan, plan … ─► seal ─► Log.Append
+//	                     │ head moves with each              │
+//	                     └──────────── flights ◄─────────────┘ settle in order: responses leave
+//
+// When one flight fails (refused, dropped, leadership lost) everything planned after it was planned on a state that will
+// not come: the writer abandons the head, plans nothing until every flight has settled, and starts over from what is applied.
+//
+// It has no goroutine, clock or lock of its own but the mailbox's: step does all there is to do, on the goroutine that calls it. Only
+// post and submit may be called from elsewhere.
+type writer struct {
+	log      Log
+	logger   *slog.Logger
+	clock    func() time.Time
+	rand     *rand.Rand
+	settings *plan.Settings
+	sessions *sessions
+	commit   *committed
+	mail     mailbox
+
+	active     bool  // this node is the active controller: operations are planned
+	term       int32 // of the leadership that is held or being taken over; 0 when standing by
+	head       *image.Image
+	abandoning bool
+	queue      []*operation
+	flights    []*flight
+}
+
+// mailbox is how other goroutines reach the writer.
+type mailbox struct {
+	mu         sync.Mutex
+	events     []func()
+	operations []*operation
+	wake       chan struct{} // holds one token while there is something
+}
+
+func (m *mailbox) post(event func()) {
+	m.mu.Lock()
+	m.events = append(m.events, event)
+	m.mu.Unlock()
+	m.signal()
+}
+
+// submit queues an operation; false when too many are waiting.
+func (m *mailbox) submit(op *operation) bool {
+	m.mu.Lock()
+	if len(m.operations) >= maxQueue {
+		m.mu.Unlock()
+		return false
+	}
+	m.operations = append(m.operations, op)
+	m.mu.Unlock()
+	m.signal()
+	return true
+}
+
+func (m *mailbox) signal() {
+	select {
+	case m.wake <- struct{}{}:
+	default:
+	}
+}
+
+func (m *mailbox) take() ([]func(), []*operation) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	events, operations := m.events, m.operations
+	m.events, m.operations = nil, nil
+	return events, operations
+}
+
+// step does everything there is to do right now; false when there was nothing.
+func (w *writer) step() bool {
+	events, operations := w.mail.take()
+	for _, event := range events {
+		event()
+	}
+	if w.active {
+		w.queue = append(w.queue, operations...)
+	} else {
+		w.refuse(operations)
+	}
+	did := len(events)+len(operations) > 0
+	for w.active && !w.abandoning && len(w.queue) > 0 && len(w.flights) < maxInFlight {
+		w.round()
+		did = true
+	}
+	return did
+}
+
+// round plans what is waiting, up to one batch, and appends it.
+func (w *writer) round() {
+	var (
+		now     = w.clock()
+		parent  = w.head
+		f       = &flight{}
+		b       *records.BatchBuilder
+		authors []author
+	)
+	taken := 0
+	for _, op := range w.queue {
+		if op.control != nil && b != nil {
+			break // control records have a batch of their own
+		}
+		taken++
+		if op.control != nil {
+			b = w.newBatch(now)
+			for _, c := range op.control {
+				if err := b.AddControl(c); err != nil {
+					panic(err)
+				}
+			}
+			f.operations = append(f.operations, op)
+			break
+		}
+		next := w.head.EndOffset()
+		result := op.plan(&plan.View{Image: w.head, Now: now, NextOffset: next, Sessions: w.sessions, Rand: w.rand, Settings: w.settings})
+		op.response = result.Response
+		if n := len(result.Records); n > 0 {
+			if b == nil {
+				b = w.newBatch(now)
+			}
+			if !w.add(b, result.Records) {
+				w.logger.Warn("operation refused: its records exceed the largest batch", "records", n, "bytes", records.MaxBatchBytes, "who", op.who())
+				op.response = refusal(op.request, errTooLarge)
+			} else {
+				edit := w.head.Edit()
+				for i, r := range result.Records {
+					edit.Replay(r, next+int64(i))
+				}
+				w.head = edit.Image()
+				authors = append(authors, op.author(n))
+				if result.Session != nil {
+					w.sessions.change(result.Session, w.head.EndOffset())
+				}
+			}
+		} else if result.Session != nil {
+			w.sessions.change(result.Session, next)
+		}
+		f.operations = append(f.operations, op)
+		if b != nil && b.Size() >= sealBytes {
+			break
+		}
+	}
+	w.queue = append(w.queue[:0:0], w.queue[taken:]...)
+	w.flights = append(w.flights, f)
+	if b == nil || b.Len() == 0 {
+		w.log.Verify(w.settler(f))
+		return
+	}
+	f.batch = true
+	w.append(b.Batch(), parent, encodeAuthors(authors), w.settler(f))
+}
+
+// add puts one operation's records into the batch, all of them or none.
+func (w *writer) add(b *records.BatchBuilder, rs []records.Record) bool {
+	mark := b.Mark()
+	level := w.head.MetadataVersion()
+	for _, r := range rs {
+		if f, ok := r.(*records.FeatureLevel); ok && f.Name == metadataVersionFeature {
+			level = records.MetadataVersion(f.Level)
+		}
+		switch err := b.Add(r, records.VersionOf(r, level)); {
+		case errors.Is(err, records.ErrBatchFull):
+			b.Rollback(mark)
+			return false
+		case err != nil:
+			panic(err) // a plan must not make records that cannot be written
+		}
+	}
+	return true
+}
+
+// newBatch opens the batch that comes next. Its timestamp is later than that of the one before: it names a position.
+func (w *writer) newBatch(now time.Time) *records.BatchBuilder {
+	return records.NewBatchBuilder(w.head.EndOffset(), w.term, max(now.UnixMilli(), w.head.Timestamp()+1))
+}
+
+// append proposes a batch planned on parent; head already holds its records.
+func (w *writer) append(b records.Batch, parent *image.Image, who []byte, done func(error)) {
+	if b.Control() {
+		w.head = replay(parent, b)
+	} else {
+		edit := w.head.Edit()
+		edit.Advance(b.EndOffset(), b.LeaderEpoch(), b.Timestamp())
+		w.head = edit.Image()
+	}
+	w.commit.propose(proposal{base: b.BaseOffset(), epoch: b.LeaderEpoch(), length: len(b), crc: b.CRC(), parent: parent, result: w.head})
+	w.log.Append(b, who, done)
+}
+
+// settler is the callback by which the log tells what came of a flight.
+func (w *writer) settler(f *flight) func(error) {
+	return func(err error) {
+		w.mail.post(func() { w.settle(f, err) })
+	}
+}
+
+// settle notes what came of a flight and releases every response that may leave.
+func (w *writer) settle(f *flight, err error) {
+	f.settled, f.err = true, err
+	if err != nil && !w.abandoning {
+		w.abandon()
+		w.logger.Info("planned work abandoned", "epoch", w.term, "offset", w.commit.last().EndOffset(), "flights", len(w.flights), "err", err)
+	}
+	for len(w.flights) > 0 && w.flights[0].settled {
+		first := w.flights[0]
+		w.flights = w.flights[1:]
+		if first.err == nil && w.abandoning && !first.batch {
+			first.err = errAbandoned // it was read from a head that will not come
+		}
+		for _, op := range first.operations {
+			op.finish(first.err)
+		}
+	}
+	if w.abandoning && len(w.flights) == 0 {
+		w.abandoning = false
+		w.head = w.commit.last()
+	}
+}
+
+// abandon gives up everything that is planned and not committed.
+func (w *writer) abandon() {
+	w.abandoning = len(w.flights) > 0
+	w.commit.abandon()
+	w.head = w.commit.last()
+}
+
+// refuse answers operations that cannot be planned here.
+func (w *writer) refuse(operations []*operation) {
+	for _, op := range operations {
+		op.finish(errNotActive)
+	}
+}
+
+// finish sends the operation's response, or says that it came to nothing.
+func (op *operation) finish(err error) {
+	if op.settled != nil {
+		op.settled(err)
+	}
+	if op.respond == nil {
+		return
+	}
+	if err != nil {
+		op.response = notController(op.request)
+	}
+	op.respond(op.response)
+}
