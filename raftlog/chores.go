@@ -1,0 +1,113 @@
+package raftlog
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/hashicorp/raft"
+)
+
+// grown counts applied bytes; enough of them make a snapshot.
+func (l *Log) grown(bytes int) {
+	l.advanced()
+	if l.unsnapped.Add(int64(bytes)) >= l.config.SnapshotBytes {
+		select {
+		case l.snapshotDue <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// chores takes snapshots by size and age, watches the disk, and keeps this node's address current.
+func (l *Log) chores() {
+	age := time.NewTimer(l.untilOld())
+	defer age.Stop()
+	disk := time.NewTicker(l.config.DiskInterval)
+	defer disk.Stop()
+	l.checkDisk()
+	for {
+		select {
+		case <-l.snapshotDue:
+			l.snapshotNow("size")
+			age.Reset(l.untilOld())
+		case <-age.C:
+			if l.unsnapped.Load() > 0 {
+				l.snapshotNow("age")
+			}
+			age.Reset(l.untilOld())
+		case <-disk.C:
+			l.checkDisk()
+			l.correctAddress()
+		case <-l.closing:
+			return
+		}
+	}
+}
+
+// untilOld is how long the state may go on without a snapshot.
+func (l *Log) untilOld() time.Duration {
+	return max(time.Until(time.Unix(0, l.snappedAt.Load()).Add(l.config.SnapshotInterval)), l.config.SnapshotInterval/100, time.Millisecond)
+}
+
+func (l *Log) snapshotNow(why string) {
+	if err := l.Snapshot(); err != nil && !errors.Is(err, ErrClosed) {
+		l.logger.Warn("raftlog: no snapshot was taken", "due", why, "err", err)
+	}
+}
+
+// Snapshot takes a snapshot of what is applied now and trims the log below the older of the two that are kept.
+func (l *Log) Snapshot() error {
+	if l.stopped() {
+		return ErrClosed
+	}
+	l.snapMu.Lock()
+	defer l.snapMu.Unlock()
+	start, before := time.Now(), l.unsnapped.Load()
+	err := l.wait(l.raft.Snapshot())
+	if errors.Is(err, raft.ErrNothingNewToSnapshot) || errors.Is(err, errNothingToSnapshot) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("raftlog: snapshot: %w", err)
+	}
+	l.unsnapped.Add(-before)
+	l.snappedAt.Store(time.Now().UnixNano())
+	if c, ok := l.snapshots.newest(); ok {
+		l.logger.Info("raftlog: took a snapshot", "offset", c.id.EndOffset, "epoch", c.id.Epoch, "bytes", c.row.Size,
+			"took", time.Since(start).Round(time.Millisecond))
+	}
+	return nil
+}
+
+// checkDisk refuses writes, and hands leadership over if there is somebody, while the disk still works.
+func (l *Log) checkDisk() {
+	if l.config.MinFreeBytes <= 0 {
+		return
+	}
+	usage, err := l.config.FS.GetDiskUsage(l.config.Dir)
+	if err != nil {
+		if !errors.Is(err, vfs.ErrUnsupported) {
+			l.logger.Warn("raftlog: cannot see how full the disk is", "dir", l.config.Dir, "err", err)
+		}
+		return
+	}
+	free, need, was := usage.AvailBytes, uint64(l.config.MinFreeBytes), l.diskFull.Load()
+	if was {
+		need += need / 8 // do not go back and forth over one line
+	}
+	full := free < need
+	l.diskFull.Store(full)
+	switch {
+	case full && !was:
+		l.logger.Error("raftlog: the disk is nearly full: writes are refused", "dir", l.config.Dir, "free", free, "need", need)
+	case !full && was:
+		l.logger.Info("raftlog: the disk has room again: writes are taken", "dir", l.config.Dir, "free", free)
+	}
+	if _, leads := l.Leading(); full && leads && !l.soleVoter() {
+		if err := l.wait(l.raft.LeadershipTransfer()); err != nil {
+			l.logger.Warn("raftlog: hand leadership over because of the full disk", "err", err)
+		}
+	}
+}

@@ -1,0 +1,158 @@
+package raftlog
+
+import (
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strconv"
+	"strings"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"yakt/records"
+)
+
+// identity says whose directory this is. It is Kafka's meta.properties, version 1, so that Kafka's tools know it, and a
+// row of the database with the same three values: files of two directories cannot be mixed without being noticed.
+// It is durable before the first byte of the log is written.
+type identity struct {
+	cluster   string
+	node      int32
+	directory records.UUID
+}
+
+const metaFile = "meta.properties"
+
+func (id identity) text() string {
+	return fmt.Sprintf("version=1\ncluster.id=%s\nnode.id=%d\ndirectory.id=%s\n", id.cluster, id.node, id.directory)
+}
+
+// readIdentity returns os.ErrNotExist for a directory without meta.properties.
+func readIdentity(fs vfs.FS, dir string) (identity, error) {
+	path := fs.PathJoin(dir, metaFile)
+	f, err := fs.Open(path)
+	if err != nil {
+		return identity{}, err
+	}
+	text, err := io.ReadAll(io.LimitReader(f, 64<<10))
+	if err := errors.Join(err, f.Close()); err != nil {
+		return identity{}, fmt.Errorf("raftlog: read %s: %w", path, err)
+	}
+	return parseIdentity(path, string(text))
+}
+
+func parseIdentity(path, text string) (id identity, err error) {
+	values := map[string]string{}
+	for line := range strings.Lines(text) {
+		line = strings.TrimSpace(line)
+		if line == "" || line[0] == '#' || line[0] == '!' {
+			continue
+		}
+		key, value, _ := strings.Cut(line, "=")
+		values[strings.TrimSpace(key)] = strings.TrimSpace(value)
+	}
+	if v := values["version"]; v != "1" {
+		return id, fmt.Errorf("raftlog: %s has version %q; this program reads version 1", path, v)
+	}
+	node, err := strconv.ParseInt(values["node.id"], 10, 32)
+	if err != nil {
+		return id, fmt.Errorf("raftlog: %s has no usable node.id: %q", path, values["node.id"])
+	}
+	directory, err := records.ParseUUID(values["directory.id"])
+	if err != nil {
+		return id, fmt.Errorf("raftlog: %s has no usable directory.id: %w", path, err)
+	}
+	if values["cluster.id"] == "" {
+		return id, fmt.Errorf("raftlog: %s has no cluster.id", path)
+	}
+	return identity{cluster: values["cluster.id"], node: int32(node), directory: directory}, nil
+}
+
+// check says what is wrong with starting node in the cluster (empty: any) with this directory.
+func (id identity) check(dir, cluster string, node int32) error {
+	if id.node != node {
+		return fmt.Errorf("raftlog: %s belongs to node %d, and this node is told to be %d. "+
+			"Start it with --node-id %d, or give node %d a directory of its own", dir, id.node, node, id.node, node)
+	}
+	if cluster != "" && cluster != id.cluster {
+		return fmt.Errorf("raftlog: %s belongs to cluster %s, and this node is told to be in %s. "+
+			"Start it with --cluster-id %s or without, or with an empty directory", dir, id.cluster, cluster, id.cluster)
+	}
+	return nil
+}
+
+// newIdentity makes up what is not given.
+func newIdentity(cluster string, node int32) identity {
+	if cluster == "" {
+		cluster = records.RandomUUID(rand.Reader).String()
+	}
+	return identity{cluster: cluster, node: node, directory: records.RandomUUID(rand.Reader)}
+}
+
+// write makes id the identity of dir, all or nothing.
+func (id identity) write(fs vfs.FS, dir string) error {
+	path := fs.PathJoin(dir, metaFile)
+	f, err := fs.Create(path+".tmp", vfs.WriteCategoryUnspecified)
+	if err == nil {
+		_, err = f.Write([]byte("#\n" + id.text()))
+		if err == nil {
+			err = f.Sync()
+		}
+		err = errors.Join(err, f.Close())
+	}
+	if err == nil {
+		err = fs.Rename(path+".tmp", path)
+	}
+	if err == nil {
+		err = syncDir(fs, dir)
+	}
+	if err != nil {
+		return fmt.Errorf("raftlog: write %s: %w", path, err)
+	}
+	return nil
+}
+
+// claim compares id with the database's row, or writes the row into a database that has none.
+func (id identity) claim(s *store, dir string) error {
+	have, closer, err := s.db.Get([]byte{keyIdentity})
+	switch {
+	case errors.Is(err, pebble.ErrNotFound):
+		b := s.db.NewBatch()
+		must(b.Set([]byte{keyIdentity}, []byte(id.text()), nil))
+		return s.commit(b, "store the identity")
+	case err != nil:
+		return fmt.Errorf("raftlog: read the identity: %w", err)
+	}
+	defer closer.Close()
+	if string(have) != id.text() {
+		return fmt.Errorf("raftlog: the database in %s was written under another %s: it has %q and the file %q. "+
+			"Put the directory back as it was, or start with an empty one", dir, metaFile, have, id.text())
+	}
+	return nil
+}
+
+// openIdentity reads the identity of dir or gives an empty directory one.
+func openIdentity(fs vfs.FS, dir, cluster string, node int32) (id identity, isNew bool, err error) {
+	id, err = readIdentity(fs, dir)
+	switch {
+	case err == nil:
+		return id, false, id.check(dir, cluster, node)
+	case !errors.Is(err, os.ErrNotExist):
+		return id, false, err
+	}
+	// Without its identity, a directory that holds anything of ours is half of something.
+	for _, name := range []string{databaseDir, metadataDir} {
+		names, err := fs.List(fs.PathJoin(dir, name))
+		if err == nil && len(names) > 0 && !onlyLock(names) {
+			return id, false, fmt.Errorf("raftlog: %s holds %s but no %s, so it is not known whose log that is. "+
+				"Put the file back, or start with an empty directory", dir, name, metaFile)
+		}
+	}
+	id = newIdentity(cluster, node)
+	return id, true, id.write(fs, dir)
+}
+
+func onlyLock(names []string) bool { return len(names) == 1 && names[0] == "LOCK" }

@@ -1,0 +1,329 @@
+package raftlog
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/hashicorp/raft"
+
+	"yakt/records"
+)
+
+const databaseDir = "raft"
+
+// Open opens the log in config.Dir; an empty directory becomes a new cluster's first voter. Nothing is applied yet when
+// it returns, except a snapshot: Barrier says when.
+//
+//	Dir/meta.properties            whose directory it is
+//	Dir/raft/                      the Pebble database, with the LOCK that keeps a second process out
+//	Dir/__cluster_metadata-0/      the snapshots
+func Open(config Config) (*Log, error) {
+	if err := config.setDefaults(); err != nil {
+		return nil, errors.Join(err, closeListener(config))
+	}
+	l := &Log{
+		config: config, logger: config.Logger, machine: config.Machine, offsets: &offsets{},
+		toPropose: newLine[*proposal](), toSettle: newLine[*proposal](), toVerify: newLine[func(error)](),
+		woken: make(chan struct{}, 1), snapshotDue: make(chan struct{}, 1),
+		closing: make(chan struct{}), dead: make(chan struct{}),
+		leaders: leaders{id: -1},
+	}
+	l.fsm = &fsm{log: l}
+	l.snappedAt.Store(time.Now().UnixNano())
+	if err := recovered(l.openDirectory); err != nil {
+		return nil, errors.Join(err, l.closeDirectory(), closeListener(config))
+	}
+	if err := recovered(l.openRaft); err != nil {
+		return nil, errors.Join(err, l.closeRaft(), l.closeDirectory())
+	}
+	l.store.opened.Store(true)
+	if l.store.failed.Load() {
+		return nil, errors.Join(fmt.Errorf("raftlog: the database in %s failed at once", config.Dir), l.closeRaft(), l.closeDirectory())
+	}
+	close(l.transport.ready)
+	l.early.Go(l.proposer)
+	l.early.Go(l.settler)
+	l.early.Go(l.verifier)
+	l.running.Go(l.notifier)
+	l.running.Go(l.chores)
+	if l.soleVoter() {
+		l.transport.electSelf()
+	}
+	return l, nil
+}
+
+// recovered turns a panic into an error: raft and Pebble panic when a write fails that they cannot do without.
+func recovered(f func() error) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("raftlog: open: %v", p)
+		}
+	}()
+	return f()
+}
+
+func closeListener(c Config) error {
+	if c.Listener == nil {
+		return nil
+	}
+	return c.Listener.Close()
+}
+
+// openDirectory opens what is on disk and checks it.
+func (l *Log) openDirectory() error {
+	fs, dir := l.config.FS, l.config.Dir
+	database, metadata := fs.PathJoin(dir, databaseDir), fs.PathJoin(dir, metadataDir)
+	if err := fs.MkdirAll(database, 0o755); err != nil {
+		return fmt.Errorf("raftlog: %w", err)
+	}
+	var err error
+	if l.lock, err = pebble.LockDirectory(database, fs); err != nil {
+		return fmt.Errorf("raftlog: another process is using %s, or its LOCK file cannot be taken: %w", dir, err)
+	}
+	isNew := false
+	if l.identity, isNew, err = openIdentity(fs, dir, l.config.ClusterID, l.config.NodeID); err != nil {
+		return err
+	}
+	if isNew && l.config.ClusterID != "" {
+		l.logger.Warn("raftlog: the directory is empty: a new history of this cluster begins here. Brokers that have seen "+
+			"a longer one will not follow it", "cluster", l.identity.cluster, "dir", dir)
+	}
+	if isNew && l.config.directory != (records.UUID{}) {
+		l.identity.directory = l.config.directory
+		if err := l.identity.write(fs, dir); err != nil {
+			return err
+		}
+	}
+	l.self = serverID(l.identity.node, l.identity.directory)
+	if l.store, err = openStore(fs, database, l.lock, l.logger, l.fail); err != nil {
+		return err
+	}
+	if err := l.identity.claim(l.store, dir); err != nil {
+		return err
+	}
+	// The directory of the snapshots is made after the first entry is durable: where it is, there was a log.
+	_, statErr := fs.Stat(metadata)
+	if statErr == nil && l.store.term == 0 {
+		return fmt.Errorf("raftlog: the log of %s is gone: the database in %s is empty, and it was not always. "+
+			"This node must not vote again as who it was: start it with an empty directory", dir, database)
+	}
+	if statErr != nil {
+		return l.bootstrap(metadata)
+	}
+	if l.snapshots, err = openSnapshots(fs, metadata, l.store, l.logger); err != nil {
+		return err
+	}
+	return l.check()
+}
+
+// bootstrap writes the first configuration into a new log and then makes the directory of the snapshots.
+func (l *Log) bootstrap(metadata string) error {
+	fs := l.config.FS
+	l.snapshots = &snapshots{fs: fs, dir: metadata, store: l.store, logger: l.logger}
+	servers := l.config.bootstrap
+	if servers == nil {
+		servers = []raft.Server{{ID: l.self, Address: raft.ServerAddress(l.config.Advertise)}}
+	}
+	if l.store.term == 0 { // else a crash came between the two
+		err := raft.BootstrapCluster(l.raftConfig(), l.store, l.store, l.snapshots, nil, raft.Configuration{Servers: servers})
+		if err != nil {
+			return fmt.Errorf("raftlog: begin a log in %s: %w", l.config.Dir, err)
+		}
+	}
+	if err := fs.MkdirAll(metadata, 0o755); err != nil {
+		return fmt.Errorf("raftlog: %w", err)
+	}
+	if err := syncDir(fs, l.config.Dir); err != nil {
+		return fmt.Errorf("raftlog: %w", err)
+	}
+	return nil
+}
+
+func (l *Log) raftConfig() *raft.Config {
+	c := raft.DefaultConfig()
+	c.LocalID = l.self
+	c.Logger = newRaftLogger(l.logger)
+	c.BatchApplyCh = true
+	c.MaxAppendEntries = 64
+	c.ShutdownOnRemove = false
+	c.TrailingLogs = 0 // the store keeps what is needed, see DeleteRange
+	c.SnapshotThreshold = math.MaxUint64
+	c.SnapshotInterval = 24 * time.Hour
+	c.NoLegacyTelemetry = true
+	// A restart with RestoreCommittedLogs forgets configuration entries and can block for ever.
+	c.RestoreCommittedLogs = false
+	if l.config.tune != nil {
+		l.config.tune(c)
+	}
+	return c
+}
+
+// openRaft starts raft. From here on entries are applied and votes are given.
+func (l *Log) openRaft() error {
+	l.peers = newPeers(func() uint64 {
+		last, _ := l.store.LastIndex()
+		return last
+	})
+	l.publish(-1, int32(l.store.term))
+	l.store.onTerm = l.newTerm
+	l.store.onTrim = func() {
+		if c := l.snapshots.all(); len(c) > 0 {
+			l.offsets.trim(c[0].id, c[0].row.Index)
+		}
+	}
+	streams := newStreams(l.config.Listener, l.config.Dial, hello{cluster: l.identity.cluster, from: l.self}, l.logger)
+	l.transport = newTransport(streams, l.config.Advertise, l.peers, l.heard, l.logger)
+	var err error
+	if l.raft, err = raft.NewRaft(l.raftConfig(), l.fsm, l.store, l.store, l.snapshots, l.transport); err != nil {
+		return fmt.Errorf("raftlog: start raft: %w", err)
+	}
+	// An observer's filter runs inside raft's change of state: unlike a channel, it cannot miss one.
+	l.raft.RegisterObserver(raft.NewObserver(nil, false, func(*raft.Observation) bool {
+		l.wake()
+		return false
+	}))
+	return nil
+}
+
+// fail is told of the first failed write or damaged entry, once. raft gets no further.
+func (l *Log) fail(err error) {
+	l.logger.Error("raftlog: the log has failed", "err", err)
+	l.deadOnce.Do(func() { close(l.dead) })
+	l.shutdown()
+	go l.config.Fatal(err)
+}
+
+// shutdown stops raft. Only the first call gets a future that waits for it, so it is kept.
+func (l *Log) shutdown() raft.Future {
+	l.shutdownOnce.Do(func() { l.shutdownFuture = l.raft.Shutdown() })
+	return l.shutdownFuture
+}
+
+// stopped reports whether raft takes nothing more.
+func (l *Log) stopped() bool {
+	select {
+	case <-l.dead:
+		return true
+	case <-l.closing:
+		return true
+	default:
+		return false
+	}
+}
+
+// Close settles what was appended, stops raft and closes the directory. Nothing may be called after it.
+func (l *Log) Close() error {
+	l.closeOnce.Do(func() {
+		// What raft has taken is answered as long as it runs, so that comes first: raft forgets its queues when it stops.
+		l.toPropose.close()
+		l.toVerify.close()
+		l.early.Wait()
+		close(l.closing)
+		l.deadOnce.Do(func() { close(l.dead) })
+		l.running.Wait()
+		l.advanced()
+		l.closeErr = errors.Join(l.closeRaft(), l.closeDirectory())
+	})
+	return l.closeErr
+}
+
+func (l *Log) closeRaft() error {
+	var err error
+	if l.raft != nil {
+		err = l.shutdown().Error()
+	}
+	if l.transport != nil {
+		err = errors.Join(err, l.transport.Close())
+	}
+	return err
+}
+
+func (l *Log) closeDirectory() error {
+	var err error
+	if l.store != nil {
+		err = l.store.close()
+	}
+	if l.lock != nil {
+		err = errors.Join(err, l.lock.Close())
+	}
+	return err
+}
+
+// check reads the whole log: every entry has its checksum and its place. What this cannot tell is in docs/formats.md.
+func (l *Log) check() error {
+	first, last := l.store.first, l.store.last
+	if c, ok := l.snapshots.newest(); ok {
+		if c.row.Index < first || c.row.Index > last {
+			return fmt.Errorf("raftlog: the log in %s is damaged: snapshot %s ends at entry %d and the log has entries %d to %d",
+				l.config.Dir, c.id.FileName(), c.row.Index, first, last)
+		}
+	}
+	base, ok := l.base(math.MaxUint64)
+	if !ok {
+		return fmt.Errorf("raftlog: the log in %s begins at entry %d and no good snapshot says what was before. "+
+			"This node cannot go on with what is left: start it with an empty directory, as a new member", l.config.Dir, first)
+	}
+	seq := records.Sequence{End: base.id.EndOffset, Epoch: base.id.Epoch}
+	err := l.store.scan(first, last, func(index, term uint64, kind raft.LogType, data []byte) error {
+		if index <= base.row.Index || kind != raft.LogCommand {
+			return nil
+		}
+		b, _, err := records.ParseBatch(data)
+		if err != nil {
+			return fmt.Errorf("entry %d is damaged: %w", index, err)
+		}
+		_ = seq.Next(b, int32(term)) // what is dropped is no damage
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("raftlog: the log in %s is damaged at offset %d: %w. Nothing was changed. "+
+			"This node must not vote with what is left of it: start it with an empty directory, as a new member", l.config.Dir, seq.End, err)
+	}
+	return nil
+}
+
+// base returns the oldest kept snapshot up to an index from which the log is whole; the empty state if it is whole from
+// its beginning.
+func (l *Log) base(upTo uint64) (checkpoint, bool) {
+	first, _ := l.store.FirstIndex()
+	if first <= 1 {
+		return checkpoint{}, true
+	}
+	for _, c := range l.snapshots.all() {
+		if c.row.Index+1 >= first && c.row.Index <= upTo {
+			return c, true
+		}
+	}
+	return checkpoint{}, false
+}
+
+// index rebuilds the offsets up to the end of the snapshot c, which is all committed.
+func (l *Log) index(c *checkpoint) error {
+	base, ok := l.base(c.row.Index)
+	if !ok {
+		return fmt.Errorf("raftlog: the log has nothing to go on with after snapshot %s", c.id.FileName())
+	}
+	l.offsets.reset(base.id)
+	seq := records.Sequence{End: base.id.EndOffset, Epoch: base.id.Epoch}
+	err := l.store.scan(base.row.Index+1, c.row.Index, func(index, term uint64, kind raft.LogType, data []byte) error {
+		if kind != raft.LogCommand {
+			return nil
+		}
+		b, _, err := records.ParseBatch(data)
+		if err == nil && seq.Next(b, int32(term)) == nil {
+			l.offsets.add(b, index)
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("raftlog: index the log: %w", err)
+	}
+	if at := (records.SnapshotID{EndOffset: seq.End, Epoch: seq.Epoch}); at != c.id {
+		return fmt.Errorf("raftlog: entries up to %d lead to offset %d of epoch %d, and snapshot %s does not", c.row.Index, at.EndOffset, at.Epoch, c.id.FileName())
+	}
+	l.offsets.advance(seq.End)
+	return nil
+}

@@ -1,0 +1,533 @@
+package raftlog
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"log/slog"
+	"math"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/hashicorp/raft"
+)
+
+// A store is raft's LogStore and StableStore on one Pebble database. Its keys, by their first byte:
+//
+//	'e' index uint64 big-endian    one raft entry
+//	'i'                            whose database this is (identity.go)
+//	'p' file name                  raft's metadata of one snapshot (snapshots.go)
+//	's' name                       raft's stable values: CurrentTerm, LastVoteTerm (uint64 big-endian), LastVoteCand (address)
+//
+// The value of an entry, integers big-endian:
+//
+//	0        4  5      6          10      18        26       26+d     26+d+x
+//	├ CRC-32C┼ v┼ type ┼ ext. len ┼ term  ┼ time    ┼ data…  ┼ ext.…  ┤
+//	  uint32  u8  u8     uint32=x   uint64  int64 ns
+//
+// v is 1. The checksum covers the eight bytes of the key's index and then the value from byte 4 to its end, so an entry
+// under a wrong index is as detectable as a changed byte. data is raft's payload: for a command exactly one Kafka record
+// batch, in one piece, so that a Fetch copies it from the value and never decodes it.
+//
+// Writing: raft's main goroutine stores entries, terms and votes; its snapshot goroutine trims the log and writes
+// snapshot rows. Every write that raft relies on is one synced Pebble batch. The first write that fails ends the store:
+// it is reported once, never retried (what an fsync failed to write may be gone from the page cache, and the next fsync
+// would succeed without it), and the raft goroutine that made it does not go on.
+//
+// Reading is safe from any goroutine.
+type store struct {
+	db     *pebble.DB
+	onFail func(error)  // told of the first failure after Open
+	onTerm func(uint64) // told of a new CurrentTerm when it is durable, on raft's main goroutine
+	onTrim func()       // told that old entries are about to be deleted
+	failed atomic.Bool
+	opened atomic.Bool // until Open has returned, errors are returned to it instead of ending the goroutine
+
+	mu          sync.Mutex
+	first, last uint64 // 0, 0: empty
+	keepFrom    uint64 // no entry from here on is deleted as old: the index of the oldest snapshot kept
+	term        uint64
+	voteTerm    uint64 // a LastVoteTerm waiting for its LastVoteCand
+	votePending bool
+
+	syncs   atomic.Int64 // synced writes
+	entries atomic.Int64 // entries stored
+	bytes   atomic.Int64 // their bytes
+}
+
+const (
+	keyEntry    = 'e'
+	keyIdentity = 'i'
+	keySnapshot = 'p'
+	keyStable   = 's'
+
+	entryVersion   = 1
+	entryHeaderLen = 26
+)
+
+// errNotFound is compared by its text inside raft: it must be exactly this.
+var errNotFound = errors.New("not found")
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+func entryKey(index uint64) []byte {
+	return binary.BigEndian.AppendUint64([]byte{keyEntry}, index)
+}
+
+func stableKey(name []byte) []byte { return append([]byte{keyStable}, name...) }
+
+// openStore opens the database in dir, which lock already guards.
+func openStore(fs vfs.FS, dir string, lock *pebble.Lock, logger *slog.Logger, onFail func(error)) (*store, error) {
+	s := &store{onFail: onFail}
+	opts := &pebble.Options{
+		FS:                 fs,
+		Lock:               lock,
+		FormatMajorVersion: pebble.FormatNewest,
+		Logger:             pebbleLogger{logger, s},
+		EventListener: &pebble.EventListener{
+			BackgroundError: func(err error) { s.fail(fmt.Errorf("raftlog: the database in %s: %w", dir, err)) },
+		},
+		// A controller is idle most of its life and its log is short: what is written is read back soon, from the memtable.
+		MemTableSize:                4 << 20,
+		MemTableStopWritesThreshold: 4,
+		CacheSize:                   8 << 20,
+		MaxOpenFiles:                100,
+		CompactionConcurrencyRange:  func() (int, int) { return 1, 1 },
+	}
+	opts.Experimental.ReadSamplingMultiplier = -1 // no compactions because of reads
+	db, err := pebble.Open(dir, opts)
+	if err != nil {
+		if pebble.IsCorruptionError(err) {
+			return nil, fmt.Errorf("raftlog: %s holds damaged data and is not used: %w. Nothing was changed. "+
+				"This node must not vote with what is left of it: start it with an empty directory, as a new member", dir, err)
+		}
+		return nil, fmt.Errorf("raftlog: open the database in %s: %w", dir, err)
+	}
+	s.db = db
+	if err := s.load(); err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	return s, nil
+}
+
+// load finds the ends of the log and the current term.
+func (s *store) load() error {
+	it, err := s.db.NewIter(&pebble.IterOptions{LowerBound: []byte{keyEntry}, UpperBound: []byte{keyEntry + 1}})
+	if err != nil {
+		return fmt.Errorf("raftlog: read the log: %w", err)
+	}
+	if it.First() {
+		s.first = binary.BigEndian.Uint64(it.Key()[1:])
+	}
+	if it.Last() {
+		s.last = binary.BigEndian.Uint64(it.Key()[1:])
+	}
+	if err := it.Close(); err != nil {
+		return fmt.Errorf("raftlog: read the log: %w", err)
+	}
+	s.term, err = s.GetUint64([]byte("CurrentTerm"))
+	if err != nil && err != errNotFound {
+		return err
+	}
+	return nil
+}
+
+func (s *store) close() error { return s.db.Close() }
+
+// commit writes b and waits for the disk.
+func (s *store) commit(b *pebble.Batch, what string) error {
+	defer b.Close()
+	if s.failed.Load() {
+		return s.stop(errors.New("raftlog: an earlier write failed"))
+	}
+	s.syncs.Add(1)
+	if err := s.db.Apply(b, syncWrites); err != nil {
+		return s.stop(fmt.Errorf("raftlog: %s: %w", what, err))
+	}
+	if s.failed.Load() { // Pebble reports a failed write to its logger and then answers nil
+		return s.stop(fmt.Errorf("raftlog: %s: the database failed", what))
+	}
+	return nil
+}
+
+// GetLog implements raft.LogStore.
+func (s *store) GetLog(index uint64, l *raft.Log) error {
+	value, closer, err := s.db.Get(entryKey(index))
+	if errors.Is(err, pebble.ErrNotFound) {
+		return raft.ErrLogNotFound
+	}
+	if err != nil {
+		return s.stop(fmt.Errorf("raftlog: read entry %d: %w", index, err))
+	}
+	defer closer.Close()
+	if err := decodeEntry(index, value, l); err != nil {
+		return s.stop(err)
+	}
+	return nil
+}
+
+// StoreLog implements raft.LogStore.
+func (s *store) StoreLog(l *raft.Log) error { return s.StoreLogs([]*raft.Log{l}) }
+
+// StoreLogs implements raft.LogStore: all entries become durable in one synced write.
+func (s *store) StoreLogs(logs []*raft.Log) error {
+	if len(logs) == 0 {
+		return nil
+	}
+	s.mu.Lock()
+	if want := logs[0].Index; s.last != 0 && want != s.last+1 {
+		defer s.mu.Unlock()
+		panic(fmt.Sprintf("raftlog: entry %d would follow entry %d", want, s.last))
+	}
+	s.mu.Unlock()
+
+	size := 0
+	for _, l := range logs {
+		size += entryHeaderLen + len(l.Data) + len(l.Extensions) + 32
+	}
+	b := s.db.NewBatchWithSize(size)
+	for _, l := range logs {
+		setEntry(b, l)
+	}
+	if err := s.commit(b, fmt.Sprintf("store entries %d to %d", logs[0].Index, logs[len(logs)-1].Index)); err != nil {
+		return err
+	}
+	s.entries.Add(int64(len(logs)))
+	s.bytes.Add(int64(size))
+	s.mu.Lock()
+	if s.last == 0 {
+		s.first = logs[0].Index
+	}
+	s.last = logs[len(logs)-1].Index
+	s.mu.Unlock()
+	return nil
+}
+
+// setEntry adds l to b, encoded in place.
+func setEntry(b *pebble.Batch, l *raft.Log) {
+	op := b.SetDeferred(9, entryHeaderLen+len(l.Data)+len(l.Extensions))
+	op.Key[0] = keyEntry
+	binary.BigEndian.PutUint64(op.Key[1:], l.Index)
+	v := op.Value
+	v[4], v[5] = entryVersion, byte(l.Type)
+	binary.BigEndian.PutUint32(v[6:], uint32(len(l.Extensions)))
+	binary.BigEndian.PutUint64(v[10:], l.Term)
+	at := int64(0)
+	if !l.AppendedAt.IsZero() {
+		at = l.AppendedAt.UnixNano()
+	}
+	binary.BigEndian.PutUint64(v[18:], uint64(at))
+	copy(v[entryHeaderLen:], l.Data)
+	copy(v[entryHeaderLen+len(l.Data):], l.Extensions)
+	binary.BigEndian.PutUint32(v, entryChecksum(op.Key[1:], v))
+	if err := op.Finish(); err != nil {
+		panic(err) // only for a batch that is already committed
+	}
+}
+
+func entryChecksum(index, value []byte) uint32 {
+	return crc32.Update(crc32.Checksum(index, castagnoli), castagnoli, value[4:])
+}
+
+// entryData checks the value of entry index and returns its payload, a part of value.
+func entryData(index uint64, value []byte) ([]byte, error) {
+	if len(value) < entryHeaderLen {
+		return nil, fmt.Errorf("raftlog: entry %d is damaged: %d bytes are left of it", index, len(value))
+	}
+	var key [8]byte
+	binary.BigEndian.PutUint64(key[:], index)
+	if have, want := entryChecksum(key[:], value), binary.BigEndian.Uint32(value); have != want {
+		return nil, fmt.Errorf("raftlog: entry %d is damaged: its checksum is %08x and should be %08x", index, have, want)
+	}
+	if value[4] != entryVersion {
+		return nil, fmt.Errorf("raftlog: entry %d has format version %d; this program reads version %d", index, value[4], entryVersion)
+	}
+	ext := int(binary.BigEndian.Uint32(value[6:]))
+	if ext > len(value)-entryHeaderLen {
+		return nil, fmt.Errorf("raftlog: entry %d is damaged: extensions of %d bytes in a value of %d", index, ext, len(value))
+	}
+	return value[entryHeaderLen : len(value)-ext], nil
+}
+
+func entryTerm(value []byte) uint64 { return binary.BigEndian.Uint64(value[10:]) }
+
+func entryType(value []byte) raft.LogType { return raft.LogType(value[5]) }
+
+// decodeEntry copies the value of entry index into l.
+func decodeEntry(index uint64, value []byte, l *raft.Log) error {
+	data, err := entryData(index, value)
+	if err != nil {
+		return err
+	}
+	body := append([]byte(nil), value[entryHeaderLen:]...)
+	*l = raft.Log{Index: index, Term: entryTerm(value), Type: entryType(value)}
+	l.Data = body[:len(data):len(data)]
+	if len(body) > len(data) {
+		l.Extensions = body[len(data):]
+	}
+	if at := int64(binary.BigEndian.Uint64(value[18:])); at != 0 {
+		l.AppendedAt = time.Unix(0, at)
+	}
+	return nil
+}
+
+// appendData appends the payload of entry index to out if out is empty or the result stays within maxBytes.
+func (s *store) appendData(out []byte, index uint64, maxBytes int) ([]byte, error) {
+	value, closer, err := s.db.Get(entryKey(index))
+	if errors.Is(err, pebble.ErrNotFound) {
+		return nil, raft.ErrLogNotFound
+	}
+	if err != nil {
+		err = fmt.Errorf("raftlog: read entry %d: %w", index, err)
+		s.fail(err)
+		return nil, err
+	}
+	defer closer.Close()
+	data, err := entryData(index, value)
+	if err != nil {
+		s.fail(err)
+		return nil, err
+	}
+	if len(out) > 0 && len(out)+len(data) > maxBytes {
+		return out, nil
+	}
+	return append(out, data...), nil
+}
+
+// scan calls f with every entry from one index to another, after checking it. There must be no hole.
+func (s *store) scan(from, to uint64, f func(index, term uint64, kind raft.LogType, data []byte) error) error {
+	if from > to || to == 0 {
+		return nil
+	}
+	it, err := s.db.NewIter(&pebble.IterOptions{LowerBound: entryKey(from), UpperBound: entryKey(to + 1)})
+	if err != nil {
+		return err
+	}
+	next := from
+	for it.First(); it.Valid() && err == nil; it.Next() {
+		index := binary.BigEndian.Uint64(it.Key()[1:])
+		var value, data []byte
+		value, err = it.ValueAndErr()
+		if err == nil && index != next {
+			err = fmt.Errorf("entry %d is missing: after it comes entry %d", next, index)
+		}
+		if err == nil {
+			data, err = entryData(index, value)
+		}
+		if err == nil {
+			err = f(index, entryTerm(value), entryType(value), data)
+		}
+		next++
+	}
+	if err == nil && it.Error() == nil && next != to+1 {
+		err = fmt.Errorf("entry %d is missing, and so is all up to %d", next, to)
+	}
+	return errors.Join(err, it.Close())
+}
+
+// FirstIndex implements raft.LogStore.
+func (s *store) FirstIndex() (uint64, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.first, nil
+}
+
+// LastIndex implements raft.LogStore.
+func (s *store) LastIndex() (uint64, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.last, nil
+}
+
+// setKeepFrom protects entry index and all after it from being deleted as old; 0 protects everything.
+func (s *store) setKeepFrom(index uint64) {
+	s.mu.Lock()
+	s.keepFrom = index
+	s.mu.Unlock()
+}
+
+// DeleteRange implements raft.LogStore. raft calls it for two reasons: to cut off a tail that another leader has
+// overruled, and, with the range beginning at the first entry, to compact the log below its newest snapshot. Compaction
+// stops at the oldest snapshot that is kept and leaves the entry at its index: a follower may ask for its term.
+func (s *store) DeleteRange(from, to uint64) error {
+	s.mu.Lock()
+	if s.last == 0 || from > s.last || to < s.first {
+		s.mu.Unlock()
+		return nil
+	}
+	old := from <= s.first
+	if old {
+		from = s.first
+		if s.keepFrom == 0 || s.keepFrom <= from {
+			s.mu.Unlock()
+			return nil
+		}
+		to = min(to, s.keepFrom-1)
+	}
+	to = min(to, s.last)
+	if !old && to != s.last {
+		defer s.mu.Unlock()
+		panic(fmt.Sprintf("raftlog: deleting entries %d to %d would leave a hole in %d to %d", from, to, s.first, s.last))
+	}
+	s.mu.Unlock()
+	if old && s.onTrim != nil {
+		s.onTrim()
+	}
+
+	b := s.db.NewBatch()
+	must(b.DeleteRange(entryKey(from), entryKey(to+1), nil))
+	if err := s.commit(b, fmt.Sprintf("delete entries %d to %d", from, to)); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	switch {
+	case old && to == s.last, !old && from == s.first:
+		s.first, s.last = 0, 0
+	case old:
+		s.first = to + 1
+	default:
+		s.last = from - 1
+	}
+	s.mu.Unlock()
+	return nil
+}
+
+// startAt stores key and value, and in the same write makes (index, term) the first entry of the log unless the log has
+// exactly that entry: a no-op that stands for all that an installed snapshot contains. Entries after it stay; raft
+// compares them with the leader's. Without it a follower that once led, with a tail nobody else has, would be asked for
+// the entry before the leader's first and never find it.
+func (s *store) startAt(index, term uint64, key, value []byte) error {
+	b := s.db.NewBatch()
+	must(b.Set(key, value, nil))
+	var have raft.Log
+	err := s.GetLog(index, &have)
+	switch {
+	case err != nil && err != raft.ErrLogNotFound:
+		return errors.Join(err, b.Close())
+	case err == nil && have.Term == term:
+		return s.commit(b, "store "+string(key[1:]))
+	}
+	must(b.DeleteRange(entryKey(0), entryKey(index), nil))
+	setEntry(b, &raft.Log{Index: index, Term: term, Type: raft.LogNoop})
+	if err := s.commit(b, fmt.Sprintf("begin the log at entry %d", index)); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	s.first, s.last = index, max(s.last, index)
+	s.mu.Unlock()
+	return nil
+}
+
+// stop ends the store with its first error. The caller is one of raft's goroutines, which would answer a failed write
+// with a new election on the same disk, or with a panic: it does not go on. raft's deferred calls still answer whoever
+// waits, and a shutdown still ends. While Open runs, the error is returned to it instead.
+func (s *store) stop(err error) error {
+	s.fail(err)
+	if s.opened.Load() {
+		runtime.Goexit()
+	}
+	return err
+}
+
+// fail marks the store as failed and reports the first reason.
+func (s *store) fail(err error) {
+	if !s.failed.Swap(true) && s.opened.Load() {
+		s.onFail(err)
+	}
+}
+
+// Set implements raft.StableStore.
+func (s *store) Set(key, value []byte) error {
+	b := s.db.NewBatch()
+	if string(key) == "LastVoteCand" {
+		s.mu.Lock()
+		if s.votePending {
+			s.votePending = false
+			must(b.Set(stableKey([]byte("LastVoteTerm")), binary.BigEndian.AppendUint64(nil, s.voteTerm), nil))
+		}
+		s.mu.Unlock()
+	}
+	must(b.Set(stableKey(key), value, nil))
+	return s.commit(b, "store "+string(key))
+}
+
+// Get implements raft.StableStore.
+func (s *store) Get(key []byte) ([]byte, error) {
+	value, closer, err := s.db.Get(stableKey(key))
+	if errors.Is(err, pebble.ErrNotFound) {
+		return nil, errNotFound
+	}
+	if err != nil {
+		return nil, s.stop(fmt.Errorf("raftlog: read %s: %w", key, err))
+	}
+	defer closer.Close()
+	return append([]byte{}, value...), nil
+}
+
+// SetUint64 implements raft.StableStore. A vote is two values in raft, its term and then its candidate; here the term
+// waits for the candidate, so that a vote is one write and never half of one.
+func (s *store) SetUint64(key []byte, v uint64) error {
+	switch string(key) {
+	case "LastVoteTerm":
+		s.mu.Lock()
+		s.voteTerm, s.votePending = v, true
+		s.mu.Unlock()
+		return nil
+	case "CurrentTerm":
+		if v > math.MaxInt32 {
+			panic(fmt.Sprintf("raftlog: term %d is no leader epoch", v))
+		}
+		s.mu.Lock()
+		known := v == s.term
+		s.mu.Unlock()
+		if known {
+			return nil // NewRaft stores what it has just read
+		}
+	}
+	b := s.db.NewBatch()
+	must(b.Set(stableKey(key), binary.BigEndian.AppendUint64(nil, v), nil))
+	if err := s.commit(b, "store "+string(key)); err != nil {
+		return err
+	}
+	if string(key) == "CurrentTerm" {
+		s.mu.Lock()
+		s.term = v
+		s.mu.Unlock()
+		if s.onTerm != nil {
+			s.onTerm(v)
+		}
+	}
+	return nil
+}
+
+// GetUint64 implements raft.StableStore.
+func (s *store) GetUint64(key []byte) (uint64, error) {
+	if string(key) == "LastVoteTerm" {
+		s.mu.Lock()
+		v, pending := s.voteTerm, s.votePending
+		s.mu.Unlock()
+		if pending {
+			return v, nil
+		}
+	}
+	value, err := s.Get(key)
+	if err != nil {
+		return 0, err
+	}
+	if len(value) != 8 {
+		return 0, s.stop(fmt.Errorf("raftlog: %s is damaged: %d bytes", key, len(value)))
+	}
+	return binary.BigEndian.Uint64(value), nil
+}
+
+// must is for errors that only a misused Pebble batch can give.
+func must(err error) {
+	if err != nil {
+		panic(err)
+	}
+}

@@ -1,0 +1,425 @@
+package raftlog
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/raft"
+)
+
+// A transport is what this package puts between raft and raft's own network transport:
+//
+//   - An RPC is for a server id, not only for an address: the id travels to the stream layer, which refuses a connection
+//     to anybody else (handshake.go).
+//   - Every AppendEntries or InstallSnapshot that this node answers with the sender's own term tells who leads that term.
+//     Nothing else does so without a race (architecture.md §2).
+//   - Every answer of a follower tells how far it is.
+//   - RequestPreVote is passed on: raft switches pre-vote off, silently, for a transport that lacks it.
+//   - A sole voter is told to stand for election at once.
+//
+// Heartbeats do not take raft's fast path, which handles them on the connection's goroutine beside raft's main one: a
+// heartbeat of term T+1 in the instant in which the main goroutine counts the last vote for T would make it leader of
+// T+1, which somebody else leads. Through the queue, only the main goroutine ever changes term and state. The price is
+// that a follower's disk can delay its answer to a heartbeat; pre-vote keeps that from costing an election.
+type transport struct {
+	inner   *raft.NetworkTransport
+	addr    raft.ServerAddress
+	rpcs    chan raft.RPC
+	leads   func(id raft.ServerID, term uint64)
+	peers   *peers
+	ready   chan struct{} // closed when the log can be told who leads; RPCs wait until then
+	done    chan struct{}
+	stopped sync.WaitGroup
+	once    sync.Once
+}
+
+var (
+	_ raft.Transport   = (*transport)(nil)
+	_ raft.WithPreVote = (*transport)(nil)
+	_ raft.WithClose   = (*transport)(nil)
+)
+
+// newTransport serves RPCs that come in over stream. leads is called, from one goroutine, with whoever is known to lead a term.
+func newTransport(stream *streams, addr string, peers *peers, leads func(raft.ServerID, uint64), logger *slog.Logger) *transport {
+	t := &transport{
+		inner: raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
+			Stream: stream, MaxPool: 3, Timeout: 10 * time.Second, Logger: newRaftLogger(logger), MsgpackUseNewTimeFormat: true,
+		}),
+		addr: raft.ServerAddress(addr), rpcs: make(chan raft.RPC), leads: leads, peers: peers,
+		ready: make(chan struct{}), done: make(chan struct{}),
+	}
+	t.stopped.Go(t.pump)
+	return t
+}
+
+// pump hands RPCs to raft one by one, as raft takes them, and looks at the answers on their way back.
+func (t *transport) pump() {
+	select {
+	case <-t.ready:
+	case <-t.done:
+		return
+	}
+	for {
+		var rpc raft.RPC
+		select {
+		case rpc = <-t.inner.Consumer():
+		case <-t.done:
+			return
+		}
+		answer := make(chan raft.RPCResponse, 1)
+		asked := raft.RPC{Command: rpc.Command, Reader: rpc.Reader, RespChan: answer}
+		select {
+		case t.rpcs <- asked:
+		case <-t.done:
+			return
+		}
+		select {
+		case a := <-answer:
+			if id, term, ok := leaderOf(rpc.Command, a.Response); ok {
+				t.leads(id, term)
+			}
+			rpc.RespChan <- a // has room for one
+		case <-t.done:
+			return
+		}
+	}
+}
+
+// leaderOf returns who sent an AppendEntries or InstallSnapshot, if the answer shows that its term was accepted.
+func leaderOf(request, response any) (id raft.ServerID, term uint64, ok bool) {
+	switch req := request.(type) {
+	case *raft.AppendEntriesRequest:
+		resp, ok := response.(*raft.AppendEntriesResponse)
+		return raft.ServerID(req.ID), req.Term, ok && resp.Term == req.Term
+	case *raft.InstallSnapshotRequest:
+		resp, ok := response.(*raft.InstallSnapshotResponse)
+		return raft.ServerID(req.ID), req.Term, ok && resp.Term == req.Term
+	}
+	return "", 0, false
+}
+
+// electSelf makes raft stand for election now instead of after a second or two of silence. Only for a sole voter.
+func (t *transport) electSelf() {
+	header := raft.RPCHeader{ProtocolVersion: raft.ProtocolVersionMax}
+	answer := make(chan raft.RPCResponse, 1)
+	select {
+	case t.rpcs <- raft.RPC{Command: &raft.TimeoutNowRequest{RPCHeader: header}, RespChan: answer}:
+	case <-t.done:
+	}
+}
+
+// target is the address under which the stream layer finds both whom to dial and where.
+func target(id raft.ServerID, addr raft.ServerAddress) raft.ServerAddress {
+	return raft.ServerAddress(id) + "@" + addr
+}
+
+func splitTarget(t raft.ServerAddress) (id raft.ServerID, addr string, ok bool) {
+	before, after, ok := strings.Cut(string(t), "@")
+	return raft.ServerID(before), after, ok
+}
+
+func (t *transport) Consumer() <-chan raft.RPC     { return t.rpcs }
+func (t *transport) LocalAddr() raft.ServerAddress { return t.addr }
+
+func (t *transport) EncodePeer(_ raft.ServerID, addr raft.ServerAddress) []byte { return []byte(addr) }
+func (t *transport) DecodePeer(b []byte) raft.ServerAddress                     { return raft.ServerAddress(b) }
+
+// SetHeartbeatHandler does nothing, see above.
+func (t *transport) SetHeartbeatHandler(func(raft.RPC)) {}
+
+func (t *transport) AppendEntries(id raft.ServerID, addr raft.ServerAddress, req *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse) error {
+	start := time.Now()
+	err := t.inner.AppendEntries(id, target(id, addr), req, resp)
+	if err == nil {
+		t.peers.answered(id, start, req, resp)
+	}
+	return err
+}
+
+func (t *transport) AppendEntriesPipeline(id raft.ServerID, addr raft.ServerAddress) (raft.AppendPipeline, error) {
+	inner, err := t.inner.AppendEntriesPipeline(id, target(id, addr))
+	if err != nil {
+		return nil, err
+	}
+	p := &pipeline{AppendPipeline: inner, answers: make(chan raft.AppendFuture), done: make(chan struct{})}
+	p.stopped.Go(func() { p.relay(id, t.peers) })
+	return p, nil
+}
+
+func (t *transport) RequestVote(id raft.ServerID, addr raft.ServerAddress, req *raft.RequestVoteRequest, resp *raft.RequestVoteResponse) error {
+	return t.inner.RequestVote(id, target(id, addr), req, resp)
+}
+
+func (t *transport) RequestPreVote(id raft.ServerID, addr raft.ServerAddress, req *raft.RequestPreVoteRequest, resp *raft.RequestPreVoteResponse) error {
+	return t.inner.RequestPreVote(id, target(id, addr), req, resp)
+}
+
+func (t *transport) InstallSnapshot(id raft.ServerID, addr raft.ServerAddress, req *raft.InstallSnapshotRequest, resp *raft.InstallSnapshotResponse, data io.Reader) error {
+	return t.inner.InstallSnapshot(id, target(id, addr), req, resp, data)
+}
+
+func (t *transport) TimeoutNow(id raft.ServerID, addr raft.ServerAddress, req *raft.TimeoutNowRequest, resp *raft.TimeoutNowResponse) error {
+	return t.inner.TimeoutNow(id, target(id, addr), req, resp)
+}
+
+// Close ends all connections. raft calls it too, when it has shut down.
+func (t *transport) Close() error {
+	t.once.Do(func() {
+		close(t.done)
+		t.inner.Close()
+		t.inner.CloseStreams()
+		t.stopped.Wait()
+	})
+	return nil
+}
+
+// A pipeline looks at the answers of raft's pipeline on their way to raft.
+type pipeline struct {
+	raft.AppendPipeline
+	answers chan raft.AppendFuture
+	done    chan struct{}
+	stopped sync.WaitGroup
+	once    sync.Once
+}
+
+func (p *pipeline) relay(id raft.ServerID, peers *peers) {
+	for {
+		select {
+		case f := <-p.AppendPipeline.Consumer():
+			if f.Error() == nil {
+				peers.answered(id, f.Start(), f.Request(), f.Response())
+			}
+			select {
+			case p.answers <- f:
+			case <-p.done:
+				return
+			}
+		case <-p.done:
+			return
+		}
+	}
+}
+
+func (p *pipeline) Consumer() <-chan raft.AppendFuture { return p.answers }
+
+func (p *pipeline) Close() error {
+	err := p.AppendPipeline.Close()
+	p.once.Do(func() { close(p.done) })
+	p.stopped.Wait()
+	return err
+}
+
+// peers knows how far each follower is, from what it answered to this leader.
+type peers struct {
+	lastIndex func() uint64
+	mu        sync.Mutex
+	known     map[raft.ServerID]peer
+}
+
+type peer struct {
+	match    uint64    // the last entry it is known to have
+	answered time.Time // when it last answered
+	caughtUp time.Time // when the request was sent with whose answer it had all we had
+}
+
+func newPeers(lastIndex func() uint64) *peers {
+	return &peers{lastIndex: lastIndex, known: map[raft.ServerID]peer{}}
+}
+
+func (p *peers) answered(id raft.ServerID, asked time.Time, req *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse) {
+	now := time.Now()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	k := p.known[id]
+	k.answered = now
+	if match := req.PrevLogEntry + uint64(len(req.Entries)); resp.Success && match > 0 { // a heartbeat names no entry
+		k.match = max(k.match, match)
+		if k.match >= p.lastIndex() {
+			k.caughtUp = asked
+		}
+	}
+	p.known[id] = k
+}
+
+func (p *peers) get(id raft.ServerID) (peer, bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	k, ok := p.known[id]
+	return k, ok
+}
+
+// reset forgets everything: a new term of leadership has begun, and what was matched may have been overruled since.
+func (p *peers) reset() {
+	p.mu.Lock()
+	clear(p.known)
+	p.mu.Unlock()
+}
+
+// streams is raft's StreamLayer over a given listener and dialer. Every connection opens with the handshake, done beside
+// the accept loop, so that somebody who connects and stays silent holds up nobody.
+type streams struct {
+	listener net.Listener // nil: nobody can connect
+	dial     func(ctx context.Context, addr string) (net.Conn, error)
+	self     hello
+	logger   *slog.Logger
+
+	ready   chan net.Conn
+	ctx     context.Context
+	cancel  context.CancelFunc
+	stopped sync.WaitGroup
+
+	mu    sync.Mutex
+	open  map[net.Conn]struct{}
+	slots chan struct{} // handshakes at a time
+}
+
+var _ raft.StreamLayer = (*streams)(nil)
+
+const (
+	handshakeTimeout = 5 * time.Second
+	maxHandshakes    = 64
+)
+
+func newStreams(l net.Listener, dial func(context.Context, string) (net.Conn, error), self hello, logger *slog.Logger) *streams {
+	s := &streams{listener: l, dial: dial, self: self, logger: logger, ready: make(chan net.Conn),
+		open: map[net.Conn]struct{}{}, slots: make(chan struct{}, maxHandshakes)}
+	s.ctx, s.cancel = context.WithCancel(context.Background())
+	if l != nil {
+		s.stopped.Go(s.accept)
+	}
+	return s
+}
+
+func (s *streams) accept() {
+	for delay := time.Duration(0); ; {
+		conn, err := s.listener.Accept()
+		if err != nil {
+			if s.ctx.Err() != nil || errors.Is(err, net.ErrClosed) {
+				return
+			}
+			delay = min(max(2*delay, 5*time.Millisecond), time.Second)
+			s.logger.Warn("raftlog: accept a connection", "err", err)
+			select {
+			case <-time.After(delay):
+				continue
+			case <-s.ctx.Done():
+				return
+			}
+		}
+		delay = 0
+		select {
+		case s.slots <- struct{}{}:
+		case <-s.ctx.Done():
+			conn.Close()
+			return
+		}
+		c := s.track(conn)
+		s.stopped.Go(func() {
+			defer func() { <-s.slots }()
+			peer, err := acceptHandshake(c, s.self)
+			if err != nil {
+				s.logger.Warn("raftlog: refused a connection", "from", conn.RemoteAddr(), "peer", string(peer.from), "err", err)
+				c.Close()
+				return
+			}
+			select {
+			case s.ready <- c:
+			case <-s.ctx.Done():
+				c.Close()
+			}
+		})
+	}
+}
+
+// Accept implements net.Listener.
+func (s *streams) Accept() (net.Conn, error) {
+	select {
+	case c := <-s.ready:
+		return c, nil
+	case <-s.ctx.Done():
+		return nil, net.ErrClosed
+	}
+}
+
+// Dial implements raft.StreamLayer. address is a target.
+func (s *streams) Dial(address raft.ServerAddress, timeout time.Duration) (net.Conn, error) {
+	id, addr, ok := splitTarget(address)
+	if !ok {
+		return nil, fmt.Errorf("raftlog: %q names no server", address)
+	}
+	if s.dial == nil {
+		return nil, fmt.Errorf("raftlog: dial %s: this node was given no dialer", addr)
+	}
+	ctx, cancel := context.WithTimeout(s.ctx, timeout)
+	defer cancel()
+	conn, err := s.dial(ctx, addr)
+	if err != nil {
+		return nil, fmt.Errorf("raftlog: dial node %s: %w", id, err)
+	}
+	c := s.track(conn)
+	hi := s.self
+	hi.to = id
+	if err := dialHandshake(c, hi); err != nil {
+		c.Close()
+		return nil, fmt.Errorf("raftlog: node %s at %s: %w", id, addr, err)
+	}
+	return c, nil
+}
+
+// track wraps conn so that Close ends it too; one that comes too late is closed here.
+func (s *streams) track(conn net.Conn) *trackedConn {
+	c := &trackedConn{Conn: conn, from: s}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ctx.Err() != nil {
+		conn.Close()
+	} else {
+		s.open[c] = struct{}{}
+	}
+	return c
+}
+
+// Close implements net.Listener: it ends the listener and every connection, incoming and outgoing.
+func (s *streams) Close() error {
+	s.cancel()
+	var err error
+	if s.listener != nil {
+		err = s.listener.Close()
+	}
+	s.mu.Lock()
+	conns := s.open
+	s.open = map[net.Conn]struct{}{}
+	s.mu.Unlock()
+	for c := range conns {
+		c.Close()
+	}
+	s.stopped.Wait()
+	return err
+}
+
+// Addr implements net.Listener.
+func (s *streams) Addr() net.Addr {
+	if s.listener != nil {
+		return s.listener.Addr()
+	}
+	return &net.TCPAddr{}
+}
+
+type trackedConn struct {
+	net.Conn
+	from *streams
+}
+
+func (c *trackedConn) Close() error {
+	c.from.mu.Lock()
+	delete(c.from.open, c)
+	c.from.mu.Unlock()
+	return c.Conn.Close()
+}
