@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"slices"
 )
 
 // ErrBatchFull means that a record would make the batch longer than MaxBatchBytes.
@@ -64,6 +65,9 @@ func (b *BatchBuilder) add(control bool, key, value []byte) error {
 	length := envelopeSize(b.count, key, len(value))
 	if len(b.buf)+varintSize(int32(length))+length > MaxBatchBytes {
 		return ErrBatchFull
+	}
+	if need := length + maxVarint; need > cap(b.buf)-len(b.buf) {
+		b.buf = slices.Grow(b.buf, max(need, len(b.buf)))
 	}
 	b.buf = appendEnvelope(b.buf, b.count, key, value)
 	b.count++

@@ -132,6 +132,11 @@ func (c *codec) since(version int16, name string, set bool) bool {
 	return false
 }
 
+// passes reports in the hot modes, and cheaply, that a tagged field has nothing to do now.
+func (c *codec) passes(tag uint32, set bool) bool {
+	return c.mode == writing && !set || c.mode == writingTags && tag != c.tag
+}
+
 // tagged deals with what makes a field a tagged one. When it returns true the field is coded as if
 // it were untagged, and tagEnd follows. set says that the value differs from its default, size is
 // the number of bytes the value takes.

@@ -3,8 +3,18 @@ package records
 // Varints as Kafka writes them: seven bits a byte, least significant first. Lengths, counts, tags
 // and the frame are unsigned 32-bit; the record envelope of a batch has zigzag ones.
 
+// maxVarint is the most bytes a 32-bit varint takes.
+const maxVarint = 5
+
 // appendUvarint appends an unsigned varint in its shortest form.
 func appendUvarint(b []byte, v uint32) []byte {
+	if v < 0x80 {
+		return append(b, byte(v))
+	}
+	return appendLongUvarint(b, v)
+}
+
+func appendLongUvarint(b []byte, v uint32) []byte {
 	for v >= 0x80 {
 		b = append(b, byte(v)|0x80)
 		v >>= 7
