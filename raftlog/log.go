@@ -188,30 +188,25 @@ func (l *Log) EpochEnd(epoch int32) (found int32, end int64, ok bool) {
 // Read returns whole committed batches, contiguous, beginning with the one that contains offset: at least one, then as
 // many as fit into maxBytes. Nothing at the end. An offset outside the log is ErrOutOfRange.
 func (l *Log) Read(offset int64, maxBytes int) ([]byte, error) {
-	var room [64]uint64
+	var room [256]uint64
 	var out []byte
 	for {
-		indexes, err := l.offsets.from(offset, room[:0])
+		indexes, next, err := l.offsets.from(offset, room[:0])
 		if err != nil || len(indexes) == 0 {
-			if len(out) > 0 {
-				return out, nil
-			}
+			return out, err
+		}
+		var taken int
+		out, taken, err = l.store.read(out, indexes, maxBytes)
+		if errors.Is(err, raft.ErrLogNotFound) && offset < l.StartOffset() {
+			err = fmt.Errorf("%w: %d was just compacted", ErrOutOfRange, offset)
+		}
+		if err != nil {
 			return nil, err
 		}
-		for _, index := range indexes {
-			grown, err := l.store.appendData(out, index, maxBytes)
-			if errors.Is(err, raft.ErrLogNotFound) && offset < l.StartOffset() {
-				err = fmt.Errorf("%w: %d was just compacted", ErrOutOfRange, offset)
-			}
-			if err != nil {
-				return nil, err
-			}
-			if len(grown) == len(out) {
-				return out, nil
-			}
-			offset = records.Batch(grown[len(out):]).EndOffset()
-			out = grown
+		if taken < len(indexes) || len(out) >= maxBytes {
+			return out, nil
 		}
+		offset = next
 	}
 }
 

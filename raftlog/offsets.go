@@ -86,18 +86,25 @@ func (o *offsets) bounds() (start, end int64) {
 }
 
 // from appends to into the raft indexes of the visible batches beginning with the one that contains offset, as many as
-// into has room for.
-func (o *offsets) from(offset int64, into []uint64) ([]uint64, error) {
+// into has room for, and returns the offset after the last of them.
+func (o *offsets) from(offset int64, into []uint64) (indexes []uint64, next int64, err error) {
 	o.mu.RLock()
 	defer o.mu.RUnlock()
 	if offset < o.start || offset > o.end {
-		return nil, fmt.Errorf("%w: %d is not between %d and %d", ErrOutOfRange, offset, o.start, o.end)
+		return nil, 0, fmt.Errorf("%w: %d is not between %d and %d", ErrOutOfRange, offset, o.start, o.end)
+	}
+	if offset == o.end {
+		return into, offset, nil
 	}
 	i := sort.Search(len(o.batches), func(i int) bool { return o.batches[i].offset > offset }) - 1
-	for i = max(i, 0); i < len(o.batches) && o.batches[i].offset < o.end && offset < o.end && len(into) < cap(into); i++ {
+	for ; i < len(o.batches) && o.batches[i].offset < o.end && len(into) < cap(into); i++ {
 		into = append(into, o.batches[i].index)
 	}
-	return into, nil
+	next = o.end
+	if i < len(o.batches) {
+		next = min(next, o.batches[i].offset)
+	}
+	return into, next, nil
 }
 
 // epochEnd returns the largest epoch <= epoch that has batches, and the offset after its last one.

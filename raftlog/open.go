@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/hashicorp/raft"
 
 	"yakt/records"
@@ -76,10 +77,10 @@ func closeListener(c Config) error {
 func (l *Log) openDirectory() error {
 	fs, dir := l.config.FS, l.config.Dir
 	database, metadata := fs.PathJoin(dir, databaseDir), fs.PathJoin(dir, metadataDir)
-	if err := fs.MkdirAll(database, 0o755); err != nil {
+	err := makeDir(fs, database)
+	if err != nil {
 		return fmt.Errorf("raftlog: %w", err)
 	}
-	var err error
 	if l.lock, err = pebble.LockDirectory(database, fs); err != nil {
 		return fmt.Errorf("raftlog: another process is using %s, or its LOCK file cannot be taken: %w", dir, err)
 	}
@@ -127,19 +128,32 @@ func (l *Log) bootstrap(metadata string) error {
 	if servers == nil {
 		servers = []raft.Server{{ID: l.self, Address: raft.ServerAddress(l.config.Advertise)}}
 	}
-	if l.store.term == 0 { // else a crash came between the two
-		err := raft.BootstrapCluster(l.raftConfig(), l.store, l.store, l.snapshots, nil, raft.Configuration{Servers: servers})
-		if err != nil {
-			return fmt.Errorf("raftlog: begin a log in %s: %w", l.config.Dir, err)
+	if l.store.term == 0 { // else a crash came before the directory was made
+		if err := l.store.bootstrap(raft.Configuration{Servers: servers}); err != nil {
+			return err
 		}
 	}
-	if err := fs.MkdirAll(metadata, 0o755); err != nil {
-		return fmt.Errorf("raftlog: %w", err)
-	}
-	if err := syncDir(fs, l.config.Dir); err != nil {
+	if err := makeDir(fs, metadata); err != nil {
 		return fmt.Errorf("raftlog: %w", err)
 	}
 	return nil
+}
+
+// makeDir makes dir and the directories above it, durably.
+func makeDir(fs vfs.FS, dir string) error {
+	if _, err := fs.Stat(dir); err == nil {
+		return nil
+	}
+	above := fs.PathDir(dir)
+	if above != dir {
+		if err := makeDir(fs, above); err != nil {
+			return err
+		}
+	}
+	if err := fs.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	return syncDir(fs, above)
 }
 
 func (l *Log) raftConfig() *raft.Config {

@@ -1,6 +1,7 @@
 package raftlog
 
 import (
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -276,27 +277,72 @@ func decodeEntry(index uint64, value []byte, l *raft.Log) error {
 	return nil
 }
 
-// appendData appends the payload of entry index to out if out is empty or the result stays within maxBytes.
-func (s *store) appendData(out []byte, index uint64, maxBytes int) ([]byte, error) {
-	value, closer, err := s.db.Get(entryKey(index))
-	if errors.Is(err, pebble.ErrNotFound) {
-		return nil, raft.ErrLogNotFound
+// read appends to out the payloads of the entries with these ascending indexes, one after another, as long as out stays
+// within maxBytes; the first one in any case. It returns how many it took.
+func (s *store) read(out []byte, indexes []uint64, maxBytes int) (_ []byte, taken int, err error) {
+	defer func() {
+		if err != nil && err != raft.ErrLogNotFound {
+			s.fail(err)
+		}
+	}()
+	var it *pebble.Iterator
+	if len(indexes) > 1 { // the tail of the log is mostly read one batch at a time, where an iterator costs more than it saves
+		it, err = s.db.NewIter(&pebble.IterOptions{LowerBound: entryKey(indexes[0]), UpperBound: entryKey(indexes[len(indexes)-1] + 1)})
+		if err != nil {
+			return out, 0, err
+		}
+		defer it.Close()
+		it.First()
 	}
-	if err != nil {
-		err = fmt.Errorf("raftlog: read entry %d: %w", index, err)
-		s.fail(err)
-		return nil, err
+	for _, index := range indexes {
+		var value []byte
+		if it == nil {
+			v, closer, err := s.db.Get(entryKey(index))
+			if errors.Is(err, pebble.ErrNotFound) {
+				return out, taken, raft.ErrLogNotFound
+			}
+			if err != nil {
+				return out, taken, fmt.Errorf("raftlog: read entry %d: %w", index, err)
+			}
+			defer closer.Close()
+			value = v
+		} else {
+			for it.Valid() && binary.BigEndian.Uint64(it.Key()[1:]) < index {
+				it.Next()
+			}
+			if !it.Valid() || binary.BigEndian.Uint64(it.Key()[1:]) != index {
+				return out, taken, cmp.Or(it.Error(), raft.ErrLogNotFound)
+			}
+			if value, err = it.ValueAndErr(); err != nil {
+				return out, taken, fmt.Errorf("raftlog: read entry %d: %w", index, err)
+			}
+		}
+		data, err := entryData(index, value)
+		if err != nil {
+			return out, taken, err
+		}
+		if len(out) > 0 && len(out)+len(data) > maxBytes {
+			return out, taken, nil
+		}
+		out = append(out, data...)
+		taken++
 	}
-	defer closer.Close()
-	data, err := entryData(index, value)
-	if err != nil {
-		s.fail(err)
-		return nil, err
+	return out, taken, nil
+}
+
+// bootstrap writes the first entry, a configuration, and the first term into an empty store: what raft's BootstrapCluster
+// does, in one write. Between its two, a crash would leave a node that has a term and no quorum.
+func (s *store) bootstrap(c raft.Configuration) error {
+	b := s.db.NewBatch()
+	must(b.Set(stableKey([]byte("CurrentTerm")), binary.BigEndian.AppendUint64(nil, 1), nil))
+	setEntry(b, &raft.Log{Index: 1, Term: 1, Type: raft.LogConfiguration, Data: raft.EncodeConfiguration(c)})
+	if err := s.commit(b, "begin the log"); err != nil {
+		return err
 	}
-	if len(out) > 0 && len(out)+len(data) > maxBytes {
-		return out, nil
-	}
-	return append(out, data...), nil
+	s.mu.Lock()
+	s.first, s.last, s.term = 1, 1, 1
+	s.mu.Unlock()
+	return nil
 }
 
 // scan calls f with every entry from one index to another, after checking it. There must be no hole.

@@ -69,6 +69,12 @@ func (b Batch) LastOffset() int64 { return b.EndOffset() - 1 }
 // EndOffset is the offset after the last record.
 func (b Batch) EndOffset() int64 { return b.BaseOffset() + int64(b.Count()) }
 
+// LengthField is the number of bytes after the length field.
+func (b Batch) LengthField() int32 { return int32(binary.BigEndian.Uint32(b[atLength:])) }
+
+// Magic is 2.
+func (b Batch) Magic() int8 { return int8(b[atMagic]) }
+
 // LeaderEpoch is the epoch of the leader that wrote the batch.
 func (b Batch) LeaderEpoch() int32 { return int32(binary.BigEndian.Uint32(b[atEpoch:])) }
 
@@ -112,15 +118,18 @@ func ParseBatch(b []byte) (first Batch, rest []byte, err error) {
 		return nil, nil, io.EOF
 	}
 	size, err := batchSize(b)
-	if err != nil {
+	if err == io.ErrUnexpectedEOF {
 		return nil, b, err
+	}
+	if err != nil {
+		return nil, b, fmt.Errorf("records: %w", err)
 	}
 	if size > len(b) {
 		return nil, b, io.ErrUnexpectedEOF
 	}
 	first = Batch(b[:size:size])
 	if err := first.checkHeader(); err != nil {
-		return nil, b, err
+		return nil, b, fmt.Errorf("records: %w", err)
 	}
 	return first, b[size:], nil
 }
@@ -132,13 +141,13 @@ func batchSize(b []byte) (int, error) {
 	}
 	length := int32(binary.BigEndian.Uint32(b[atLength:]))
 	if length < leastLengthField {
-		return 0, fmt.Errorf("records: the batch's length field is %d", length)
+		return 0, fmt.Errorf("the batch's length field is %d", length)
 	}
 	if len(b) <= atMagic {
 		return 0, io.ErrUnexpectedEOF
 	}
 	if b[atMagic] != batchMagic {
-		return 0, fmt.Errorf("records: the batch's magic is %d, not %d", int8(b[atMagic]), batchMagic)
+		return 0, fmt.Errorf("the batch's magic is %d, not %d", int8(b[atMagic]), batchMagic)
 	}
 	return int(length) + beforeLength, nil
 }
@@ -146,13 +155,13 @@ func batchSize(b []byte) (int, error) {
 // checkHeader checks a batch that has the length it says.
 func (b Batch) checkHeader() error {
 	if len(b) < atRecords {
-		return fmt.Errorf("records: a batch of %d bytes has no room for its header", len(b))
+		return fmt.Errorf("a batch of %d bytes has no room for its header", len(b))
 	}
 	if crc := crc32.Checksum(b[atAttributes:], crcTable); crc != b.CRC() {
-		return fmt.Errorf("records: the batch at offset %d is damaged: its CRC is %08x and should be %08x", b.BaseOffset(), b.CRC(), crc)
+		return fmt.Errorf("the batch at offset %d is damaged: its CRC is %08x and should be %08x", b.BaseOffset(), b.CRC(), crc)
 	}
 	if n := b.Count(); n < 1 {
-		return fmt.Errorf("records: the batch at offset %d says it has %d records", b.BaseOffset(), n)
+		return fmt.Errorf("the batch at offset %d says it has %d records", b.BaseOffset(), n)
 	}
 	return nil
 }

@@ -36,7 +36,7 @@ func (r *BatchReader) Next() (Batch, error) {
 	}
 	size, sizeErr := batchSize(head[:n])
 	if sizeErr == nil && size > maxReadBytes {
-		sizeErr = fmt.Errorf("records: a batch of %d bytes is longer than any in a metadata log", size)
+		sizeErr = fmt.Errorf("a batch of %d bytes is longer than any in a metadata log", size)
 	}
 	if sizeErr == nil && size < atRecords {
 		sizeErr = Batch(head[:min(size, n)]).checkHeader()

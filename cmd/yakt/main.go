@@ -13,6 +13,7 @@ import (
 // commandLine is what the program understands. Without a subcommand it is a server.
 type commandLine struct {
 	Server serverCmd `cmd:"" default:"withargs" help:"Run a controller (this is what yakt does when no command is named)."`
+	Dump   dumpCmd   `cmd:"" help:"Print log segments, snapshots or single record values as JSON."`
 }
 
 func main() {

@@ -12,9 +12,6 @@ import (
 	"strings"
 	"syscall"
 	"time"
-
-	"yakt/controller/image"
-	"yakt/httpapi"
 )
 
 // shutdownTimeout is how long requests under way may take to finish after a signal.
@@ -52,36 +49,42 @@ func (c *serverCmd) Run() error {
 
 // serve runs the node until ctx ends.
 func serve(ctx context.Context, s Settings, logger *slog.Logger, stdout io.Writer) error {
+	isNew, err := examineDir(s.DataDir)
+	if err != nil {
+		return err
+	}
 	l, err := listen(s.Addr)
 	if err != nil {
 		return err
 	}
-	defer l.Close()
 	advertise := s.advertised(l)
-	web := httpapi.New(httpapi.Config{
-		NodeID:    s.NodeID,
-		ClusterID: s.ClusterID,
-		Image:     func() *image.Image { return new(image.Image) },
-		Ready:     func() error { return errors.New("the metadata log has not been opened") },
-		Logger:    logger,
-	})
-	failed := make(chan error, 1)
-	go func() { failed <- web.Serve(l) }()
+	n, err := startNode(s, l, advertise, logger)
+	if err != nil {
+		return err
+	}
+	if isNew && s.ClusterID != "" {
+		logger.Warn("a new history begins under a given cluster id: brokers that know a longer one under the same id will not follow it until their __cluster_metadata-0 directories are removed",
+			"cluster", s.ClusterID)
+	}
 	err = banner{
 		nodeID: s.NodeID, listen: l.Addr().String(), advertise: advertise, listenerName: s.ListenerName,
-		clusterID: s.ClusterID, dataDir: s.DataDir,
+		clusterID: n.log.ClusterID(), dataDir: s.DataDir, newCluster: isNew,
 	}.write(stdout)
 	if err != nil {
-		return fmt.Errorf("standard output: %w", err)
-	}
-	select {
-	case err := <-failed:
-		return fmt.Errorf("serve HTTP: %w", err)
-	case <-ctx.Done():
+		err = fmt.Errorf("standard output: %w", err)
+	} else {
+		select {
+		case err = <-n.failed:
+		case <-ctx.Done():
+		}
 	}
 	patience, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTimeout)
 	defer cancel()
-	return errors.Join(web.Shutdown(patience), <-failed)
+	err = errors.Join(err, n.stop(patience))
+	if err == nil {
+		logger.Info("stopped")
+	}
+	return err
 }
 
 func newLogger(w io.Writer, level string) *slog.Logger {
@@ -91,6 +94,9 @@ func newLogger(w io.Writer, level string) *slog.Logger {
 	}
 	return slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{Level: l}))
 }
+
+// echo is how long a second signal is taken for the first one: some senders signal the process and then its group.
+const echo = 500 * time.Millisecond
 
 // untilSignal gives a context that ends at the first SIGTERM or SIGINT. A second one ends the process at once: whoever
 // sends it has waited long enough, and the log is safe at any moment.
@@ -102,7 +108,9 @@ func untilSignal(logger *slog.Logger) (context.Context, context.CancelFunc) {
 		s := <-signals
 		logger.Info("stopping", "signal", s.String())
 		cancel()
-		s = <-signals
+		for first := time.Now(); time.Since(first) < echo; {
+			s = <-signals
+		}
 		logger.Warn("stopping at once", "signal", s.String())
 		os.Exit(1)
 	}()

@@ -162,9 +162,10 @@ func (d *ConfigDef) effective(l ConfigLayers) EffectiveConfig {
 		{l.Static, kmsg.ConfigSourceStaticBrokerConfig},
 	} {
 		for _, s := range d.Synonyms {
-			if value, ok := layer.set[s.Name]; ok {
-				value = s.convert(value)
-				return EffectiveConfig{d, &value, layer.source}
+			if set, ok := layer.set[s.Name]; ok {
+				if value, ok := s.convert(set); ok {
+					return EffectiveConfig{d, &value, layer.source}
+				}
 			}
 		}
 	}
@@ -174,17 +175,14 @@ func (d *ConfigDef) effective(l ConfigLayers) EffectiveConfig {
 	return EffectiveConfig{d, &d.Default, kmsg.ConfigSourceDefaultConfig}
 }
 
-// convert turns the broker config's value into the topic config's.
-func (s ConfigSynonym) convert(value string) string {
+// convert turns the broker config's value into the topic config's; false when it is not the number that it must be.
+func (s ConfigSynonym) convert(value string) (string, bool) {
 	value = trim(value)
 	if s.unit == 0 {
-		return value
+		return value, true
 	}
 	n, err := strconv.ParseInt(value, 10, 32)
-	if err != nil {
-		return "0" // as Apache counts hours it cannot read
-	}
-	return strconv.FormatInt(n*s.unit.Milliseconds(), 10)
+	return strconv.FormatInt(n*s.unit.Milliseconds(), 10), err == nil
 }
 
 // Check says why the value cannot be set; nil when it can.

@@ -1,0 +1,172 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"yakt/controller"
+	"yakt/controller/plan"
+	"yakt/httpapi"
+	"yakt/raftlog"
+	"yakt/wire"
+)
+
+const (
+	// firstBytesTimeout is how long a new connection may take to show which protocol it speaks.
+	firstBytesTimeout = 10 * time.Second
+	// maxFirstFrame is what the port can tell from raft and HTTP by its first byte; longer ones than this no client sends.
+	maxFirstFrame = 16<<20 - 1
+	// never is for intervals that are switched off.
+	never = 100 * 365 * 24 * time.Hour
+)
+
+// node is one running controller: the parts, and the order in which they come and go.
+type node struct {
+	mux        *wire.Mux
+	controller *controller.Controller
+	log        *raftlog.Log
+	kafka      *wire.Server
+	web        *httpapi.Server
+	failed     chan error // an accept loop that ended by itself
+}
+
+// startNode puts the parts together on a port that is open already. It returns when they take requests; whether this
+// node leads yet is another matter.
+func startNode(s Settings, l net.Listener, advertise string, logger *slog.Logger) (*node, error) {
+	n := &node{mux: wire.NewMux(l, firstBytesTimeout, logger), failed: make(chan error, 2)}
+	n.controller = controller.New(controller.Config{
+		NodeID:       s.NodeID,
+		ListenerName: s.ListenerName,
+		Settings: plan.Settings{
+			SessionTimeout:           s.BrokerSessionTimeout,
+			NumPartitions:            s.NumPartitions,
+			DefaultReplicationFactor: s.DefaultReplicationFactor,
+			MinISR:                   s.MinInSyncReplicas,
+			UncleanElection:          s.UncleanLeaderElection,
+			MetadataVersion:          s.MetadataVersion,
+			Properties:               s.Properties,
+		},
+		Logger: logger,
+	})
+	if s.SnapshotInterval == 0 {
+		s.SnapshotInterval = never
+	}
+	log, err := raftlog.Open(raftlog.Config{
+		NodeID:    s.NodeID,
+		ClusterID: s.ClusterID,
+		Dir:       s.DataDir,
+		Listener:  n.mux.Raft(),
+		Dial: func(ctx context.Context, addr string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, "tcp", addr)
+		},
+		Advertise:        advertise,
+		ListenerName:     s.ListenerName,
+		Machine:          n.controller,
+		Logger:           logger,
+		SnapshotBytes:    s.SnapshotBytes,
+		SnapshotInterval: s.SnapshotInterval,
+		Fatal: func(err error) {
+			// No cleaning up: what could be lost is on disk, and what is not on disk was acknowledged to nobody.
+			logger.Error("the metadata log cannot go on, so this process ends", "err", err)
+			os.Exit(1)
+		},
+	})
+	if err != nil {
+		return nil, errors.Join(err, n.mux.Close())
+	}
+	n.log = log
+	n.controller.Start(log)
+	n.kafka = wire.NewServer(wire.Config{
+		Handler:        handler{n.controller},
+		Logger:         logger,
+		ListenerName:   s.ListenerName,
+		MaxConnections: s.MaxConnections,
+		MaxFrameBytes:  min(int(s.MaxFrameBytes), maxFirstFrame),
+		IdleTimeout:    s.IdleTimeout,
+	})
+	n.web = httpapi.New(httpapi.Config{
+		NodeID:    s.NodeID,
+		ClusterID: log.ClusterID(),
+		Image:     n.controller.Image,
+		Ready:     n.ready,
+		Logger:    logger,
+	})
+	go func() { n.failed <- n.kafka.Serve(n.mux.Kafka()) }()
+	go func() { n.failed <- n.web.Serve(n.mux.HTTP()) }()
+	return n, nil
+}
+
+// ready says why requests sent here would not be served, or nothing.
+func (n *node) ready() error {
+	switch leader, _ := n.controller.Leader(); {
+	case leader < 0:
+		return errors.New("No leader is known: an election is under way, or the quorum has no majority.")
+	case leader == n.controller.NodeID() && !n.controller.Active():
+		return errors.New("This node has been elected and is taking over.")
+	}
+	return nil
+}
+
+// stop lets requests under way finish until ctx ends, then closes everything, the log last.
+func (n *node) stop(ctx context.Context) error {
+	var errs []error
+	shutdown := func(what string, err error) {
+		if err != nil && !errors.Is(err, context.DeadlineExceeded) { // having had to cut somebody off is no failure
+			errs = append(errs, fmt.Errorf("%s: %w", what, err))
+		}
+	}
+	shutdown("stop serving Kafka", n.kafka.Shutdown(ctx))
+	shutdown("stop serving HTTP", n.web.Shutdown(ctx))
+	n.controller.Close()
+	shutdown("close the metadata log", n.log.Close())
+	shutdown("close the port", n.mux.Close())
+	return errors.Join(errs...)
+}
+
+// handler is the controller as wire calls it. The two know nothing of each other.
+type handler struct{ c *controller.Controller }
+
+// Versions implements wire.Handler.
+func (handler) Versions() []wire.APIVersions {
+	var served []wire.APIVersions
+	for _, v := range controller.Versions() {
+		served = append(served, wire.APIVersions(v))
+	}
+	return served
+}
+
+// Handle implements wire.Handler.
+func (h handler) Handle(ctx context.Context, from wire.Caller, req kmsg.Request) (kmsg.Response, error) {
+	host := from.Addr.String()
+	if h, _, err := net.SplitHostPort(host); err == nil {
+		host = h
+	}
+	return h.c.Handle(ctx, controller.Caller{Principal: from.Principal, Host: host, ClientID: from.ClientID, Listener: from.Listener}, req)
+}
+
+// examineDir looks at the data directory before anything is opened. A directory of Apache's has a meta.properties like
+// ours, and with its cluster id brokers would be given a history that is not the one they know.
+func examineDir(dir string) (isNew bool, err error) {
+	for _, name := range []string{"bootstrap.checkpoint", filepath.Join("__cluster_metadata-0", "quorum-state")} {
+		if _, err := os.Stat(filepath.Join(dir, name)); err == nil {
+			return false, fmt.Errorf("the data directory %s belongs to Apache Kafka (it has %s): give YAKt an empty one with -d (log.dirs), which needs no formatting", dir, name)
+		}
+	}
+	_, err = os.Stat(filepath.Join(dir, "meta.properties"))
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return true, nil
+	case err != nil:
+		return false, fmt.Errorf("the data directory: %w", err)
+	}
+	return false, nil
+}
