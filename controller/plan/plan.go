@@ -51,7 +51,8 @@ type Sessions interface {
 	Alive(id int32, epoch int64, now time.Time) bool
 	// MetadataOffset is the last offset the broker in this epoch said it has published; -1 when it has not said.
 	MetadataOffset(id int32, epoch int64) int64
-	// ShutdownOffset is the offset that every active broker must have seen before this one may stop; false while it may not.
+	// ShutdownOffset is the end offset up to which every active broker must have published before this one may stop;
+	// false while it is not being shut down.
 	ShutdownOffset(id int32, epoch int64) (int64, bool)
 }
 
@@ -60,11 +61,12 @@ type SessionChange struct {
 	BrokerID       int32
 	Epoch          int64
 	MetadataOffset int64 // -1: unchanged
-	// BeginShutdown sets the shutdown offset to the end of this operation's records.
+	// BeginShutdown sets the shutdown offset to the end offset of this operation, even if one was set.
 	BeginShutdown bool
 	// EndShutdown forgets the shutdown offset: the broker is fenced, and if it goes on after all it starts over.
 	EndShutdown bool
-	// End forgets the session: the broker has been told to stop, was fenced by its timeout or unregistered.
+	// End forgets the session: the broker was fenced by its timeout, unregistered, or another process took its id. One
+	// that was told to stop keeps it until it times out, as with Apache Kafka: it may still be there.
 	End bool
 }
 
