@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"yakt/integration/harness"
@@ -27,6 +28,7 @@ type Broker struct {
 	yakt    *harness.Yakt
 	file    string
 	version string
+	life    testing.TB // the test that the process may not outlive
 }
 
 // ByBootstrapServers is how a broker finds its controllers by addresses alone; the quorum's members it learns from the log.
@@ -38,11 +40,11 @@ func ByBootstrapServers(y *harness.Yakt) string {
 func ByVoters(y *harness.Yakt) string { return "controller.quorum.voters=1@" + y.Addr }
 
 // StartBroker formats a directory and starts a broker on it. quorum is a line of its properties, further ones follow.
-// When the test ends the broker must still be there (unless it was stopped) and must not have met a fault.
+// By the end of the test it must not have met a fault.
 func StartBroker(t testing.TB, version string, id int32, y *harness.Yakt, quorum string, properties ...string) *Broker {
 	t.Helper()
 	dir := harness.TempDir(t)
-	b := &Broker{ID: id, Addr: harness.FreeAddr(t), yakt: y, file: filepath.Join(dir, "broker.properties"), version: version}
+	b := &Broker{ID: id, Addr: harness.FreeAddr(t), yakt: y, file: filepath.Join(dir, "broker.properties"), version: version, life: t}
 	lines := append([]string{
 		"process.roles=broker",
 		fmt.Sprintf("node.id=%d", id),
@@ -68,11 +70,11 @@ func StartBroker(t testing.TB, version string, id int32, y *harness.Yakt, quorum
 // Start starts the broker, again after Stop.
 func (b *Broker) Start(t testing.TB) {
 	t.Helper()
-	b.process = harness.StartProcess(t, fmt.Sprintf("broker %d", b.ID), java(t, b.version, brokerHeap, brokerLogLevel, logToStdout, brokerMain, b.file))
+	b.process = harness.StartProcess(b.life, fmt.Sprintf("broker %d", b.ID), java(b.life, b.version, brokerHeap, brokerLogLevel, logToStdout, brokerMain, b.file))
 	process := b.process
-	t.Cleanup(func() {
+	b.life.Cleanup(func() {
 		for _, line := range faults(process.Output().String()) {
-			t.Errorf("broker %d: %s", b.ID, line)
+			b.life.Errorf("broker %d: %s", b.ID, line)
 		}
 	})
 }
@@ -134,10 +136,15 @@ func (b *Broker) WaitServing(t testing.TB) {
 	defer cancel()
 	topic := fmt.Sprintf("served-by-%d", b.ID)
 	client := b.Client(t, kgo.ConsumeTopics(topic))
-	// The placement is the controller's: this is for clusters of one broker, or where any broker will do.
-	if _, err := kadm.NewClient(client).CreateTopic(ctx, 1, 1, nil, topic); err != nil && !strings.Contains(err.Error(), "TOPIC_ALREADY_EXISTS") {
-		t.Fatalf("create %s through broker %d: %v", topic, b.ID, err)
-	}
+	// A broker opens its port a moment after it is unfenced.
+	harness.Eventually(t, runningTimeout, fmt.Sprintf("create %s through broker %d", topic, b.ID), func() error {
+		b.CheckUp(t)
+		_, err := kadm.NewClient(client).CreateTopic(ctx, 1, 1, nil, topic)
+		if errors.Is(err, kerr.TopicAlreadyExists) {
+			return nil
+		}
+		return err
+	})
 	value := fmt.Sprint(time.Now().UnixNano())
 	if err := client.ProduceSync(ctx, &kgo.Record{Topic: topic, Value: []byte(value)}).FirstErr(); err != nil {
 		t.Fatalf("produce to broker %d: %v", b.ID, err)

@@ -36,13 +36,14 @@ const (
 	shortLivedFlags = "-XX:TieredStopAtLevel=1" // a tool is over before the optimizing compiler pays
 )
 
-// java is a command that runs a class of Kafka's. Without a configured logger Kafka would say nothing at all.
+// java is a command that runs a class of Kafka's. Without a configured logger Kafka would say nothing at all,
+// and with this one it leaves out the hundreds of lines that list its own configuration.
 func java(t testing.TB, version, heap, level, stream string, args ...string) *exec.Cmd {
 	t.Helper()
 	path := classpath(t, version)
 	config := filepath.Join(harness.TempDir(t), "log4j2.xml")
 	content := fmt.Sprintf(`<Configuration status="ERROR"><Appenders><Console name="C" target="%s"><PatternLayout pattern="%%d %%p %%c{1} %%m%%n"/></Console></Appenders>`+
-		`<Loggers><Root level="%s"><AppenderRef ref="C"/></Root></Loggers></Configuration>`, stream, level)
+		`<Loggers><Logger name="org.apache.kafka.common.config" level="warn"/><Logger name="kafka.server.KafkaConfig" level="warn"/><Root level="%s"><AppenderRef ref="C"/></Root></Loggers></Configuration>`, stream, level)
 	if err := os.WriteFile(config, []byte(content), 0o644); err != nil {
 		t.Fatal(err)
 	}

@@ -51,9 +51,10 @@ func TestKilledControllerLosesNothing(t *testing.T) {
 	observer := harness.StartObserver(t, y, 900)
 	steady := startSteadyProducer(t, b)
 
-	kept := map[string]bool{}
+	kept, sum := map[string]bool{}, 0
 	for round := range kills {
 		acknowledged, deleted := killRound(t, y, b, round)
+		sum += len(acknowledged)
 		for _, name := range acknowledged {
 			if !deleted[name] {
 				kept[name] = true
@@ -65,7 +66,10 @@ func TestKilledControllerLosesNothing(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	consume(t, ctx, b.Client(t, kgo.ConsumeTopics(steady.topic)), sent)
-	t.Logf("%d kills, %d topics kept, %d records produced meanwhile", kills, len(kept), sent)
+	t.Logf("%d kills, %d creates acknowledged, %d of their topics kept, %d records produced meanwhile", kills, sum, len(kept), sent)
+	if sum < kills {
+		t.Errorf("only %d creates were acknowledged: the rounds show nothing", sum)
+	}
 
 	m := y.MustMetadata(t)
 	for name := range kept {
@@ -88,7 +92,8 @@ func killRound(t *testing.T, y *harness.Yakt, b *Broker, round int) (acknowledge
 	var mu sync.Mutex
 	var inFlight atomic.Int32
 	var sending, creating sync.WaitGroup
-	dead := make(chan struct{})
+	dead, answered := make(chan struct{}), make(chan struct{})
+	var first sync.Once
 	sending.Add(creators)
 	for worker := range creators {
 		creating.Go(func() {
@@ -111,6 +116,7 @@ func killRound(t *testing.T, y *harness.Yakt, b *Broker, round int) (acknowledge
 				}
 				switch {
 				case err == nil:
+					first.Do(func() { close(answered) })
 					mu.Lock()
 					acknowledged = append(acknowledged, name)
 					mu.Unlock()
@@ -124,6 +130,13 @@ func killRound(t *testing.T, y *harness.Yakt, b *Broker, round int) (acknowledge
 		})
 	}
 	sending.Wait()
+	if round%2 == 1 { // else the creates may not even have arrived
+		select {
+		case <-answered:
+		case <-time.After(10 * time.Second):
+			t.Error("no create was answered")
+		}
+	}
 	<-time.After(time.Duration(rand.IntN(5000)) * time.Microsecond) // anywhere in the life of a commit
 	atDeath := inFlight.Load()
 	close(dead)

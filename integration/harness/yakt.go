@@ -28,6 +28,7 @@ type Yakt struct {
 	Dir       string
 	ClusterID string
 	args      []string
+	life      testing.TB // the test that the process may not outlive
 	process   *Process
 }
 
@@ -35,15 +36,16 @@ type Yakt struct {
 // it is ready.
 func StartYakt(t testing.TB, args ...string) *Yakt {
 	t.Helper()
-	y := &Yakt{Addr: FreeAddr(t), Dir: filepath.Join(TempDir(t), "yakt"), args: args}
+	y := &Yakt{Addr: FreeAddr(t), Dir: filepath.Join(TempDir(t), "yakt"), args: args, life: t}
 	y.Start(t)
 	return y
 }
 
-// Start runs the server, again after Kill or Stop, on the same directory and address, and returns when it is ready.
+// Start runs the server, again after Kill or Stop, on the same directory and address, and returns when it is ready. It
+// runs until the end of the test that StartYakt was called in, though t be one of its subtests.
 func (y *Yakt) Start(t testing.TB) {
 	t.Helper()
-	y.process = StartServer(t, append([]string{"-a", y.Addr, "-d", y.Dir}, y.args...)...)
+	y.process = StartServer(y.life, append([]string{"-a", y.Addr, "-d", y.Dir}, y.args...)...)
 	ctx, cancel := context.WithTimeout(t.Context(), startTimeout)
 	defer cancel()
 	if err := y.process.Output().WaitFor(ctx, func(text string) bool { return bannerField(text, "cluster id") != "" }); err != nil {
