@@ -160,13 +160,8 @@ func newTopicConfigs(configs []kmsg.CreateTopicsRequestTopicConfig) (map[string]
 
 // newTopicPartitions returns the partitions of a new topic, at least one, by partition id.
 func (v *View) newTopicPartitions(t *kmsg.CreateTopicsRequestTopic, id records.UUID) ([]*records.Partition, *Refusal) {
-	switch {
-	case len(t.ReplicaAssignment) > 0:
+	if len(t.ReplicaAssignment) > 0 {
 		return v.assignedPartitions(t, id)
-	case t.ReplicationFactor < -1 || t.ReplicationFactor == 0:
-		return nil, refuse(kerr.InvalidReplicationFactor, "The replication factor must be 1 or more, or -1 for the default of %d.", v.Settings.DefaultReplicationFactor)
-	case t.NumPartitions < -1 || t.NumPartitions == 0:
-		return nil, refuse(kerr.InvalidPartitions, "The number of partitions must be 1 or more, or -1 for the default of %d.", v.Settings.NumPartitions)
 	}
 	partitions, replicas := int(t.NumPartitions), int(t.ReplicationFactor)
 	if partitions == -1 {
@@ -174,6 +169,12 @@ func (v *View) newTopicPartitions(t *kmsg.CreateTopicsRequestTopic, id records.U
 	}
 	if replicas == -1 {
 		replicas = int(v.Settings.DefaultReplicationFactor)
+	}
+	switch {
+	case replicas < 1:
+		return nil, refuse(kerr.InvalidReplicationFactor, "The replication factor must be 1 or more, or -1 for the default of %d.", v.Settings.DefaultReplicationFactor)
+	case partitions < 1:
+		return nil, refuse(kerr.InvalidPartitions, "The number of partitions must be 1 or more, or -1 for the default of %d.", v.Settings.NumPartitions)
 	}
 	placed, r := v.place(partitions, replicas)
 	if r != nil {
