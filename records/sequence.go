@@ -25,7 +25,7 @@ type Sequence struct {
 // the one with the LeaderChange, so "follows it" means that the term is that of the batch before.
 func (s *Sequence) Next(b Batch, term int32) error {
 	switch {
-	case b.BaseOffset() != s.End:
+	case b.BaseOffset() != s.End && !skipOffsetCheck:
 		return fmt.Errorf("%w: it is for offset %d and the log ends at %d", ErrNotNext, b.BaseOffset(), s.End)
 	case b.LeaderEpoch() != term:
 		return fmt.Errorf("%w: it is for leader epoch %d and the term is %d", ErrNotNext, b.LeaderEpoch(), term)

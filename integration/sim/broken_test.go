@@ -1,0 +1,6 @@
+//go:build yakt_skip_offset_check || yakt_publish_before_commit || yakt_adopt_without_identity
+
+package sim
+
+// intact says that this build has no deliberate defect.
+const intact = false

@@ -1,0 +1,356 @@
+package sim
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+
+	"yakt/controller/image"
+	"yakt/records"
+)
+
+// oracle replays what the quorum agreed on, as soon as it has, and holds every batch and every image against the rules. It
+// keeps all states there were, one for each operation, so that answers can be held against them too.
+type oracle struct {
+	w       *world
+	seq     records.Sequence
+	verdict []bool // of each entry of raft's log: does it count
+	batches []records.Batch
+	ends    map[int64]*image.Image // at the end of each batch
+	states  []state
+	head    *image.Image
+
+	twins     map[partitionKey]twin
+	changed   map[partitionKey]bool
+	producers int64
+	blocks    map[int64]int64 // handed out and acknowledged: first → count
+}
+
+// state is what was so between two operations.
+type state struct {
+	*image.Image
+	removed map[records.UUID]bool // topics, by the operation that led here
+}
+
+type partitionKey struct {
+	topic records.UUID
+	id    int32
+}
+
+// twin is a partition's epochs, counted from its records and not by the image.
+type twin struct {
+	leader                      int32
+	leaderEpoch, partitionEpoch int32
+}
+
+func newOracle(w *world) *oracle {
+	empty := new(image.Image)
+	return &oracle{
+		w: w, head: empty, states: []state{{Image: empty}}, ends: map[int64]*image.Image{0: empty},
+		twins: map[partitionKey]twin{}, changed: map[partitionKey]bool{}, blocks: map[int64]int64{},
+	}
+}
+
+// counts says whether an entry of raft's log counts.
+func (o *oracle) counts(i int) bool { return o.verdict[i] }
+
+// commit takes the next entry that was agreed on.
+func (o *oracle) commit(e *entry) {
+	if e.kind != entryBatch {
+		o.verdict = append(o.verdict, false)
+		return
+	}
+	err := o.seq.Next(e.batch, e.term)
+	o.verdict = append(o.verdict, err == nil)
+	if err != nil {
+		o.w.count("batches dropped")
+		o.w.tracef("agreed: dropped [%d,%d) of epoch %d, term %d: %v", e.batch.BaseOffset(), e.batch.EndOffset(), e.batch.LeaderEpoch(), e.term, err)
+		return
+	}
+	o.w.count("batches")
+	if e.proposal.settled {
+		o.w.count("committed after an error")
+	}
+	o.w.tracef("agreed: [%d,%d) of epoch %d", e.batch.BaseOffset(), e.batch.EndOffset(), e.batch.LeaderEpoch())
+	o.batch(e)
+}
+
+// batch replays a batch that counts and checks all that is to be said about it.
+func (o *oracle) batch(e *entry) {
+	b, before := e.batch, o.head
+	if b.BaseOffset() != before.EndOffset() {
+		violate("offsets-dense", "a batch at %d counts where the log ends at %d", b.BaseOffset(), before.EndOffset())
+	}
+	if b.LeaderEpoch() < before.Epoch() || b.LeaderEpoch() != e.term {
+		violate("epochs-monotonic", "the batch at %d of term %d has epoch %d after %d", b.BaseOffset(), e.term, b.LeaderEpoch(), before.Epoch())
+	}
+	if b.Timestamp() <= before.Timestamp() {
+		violate("timestamps-increase", "the batch at %d has timestamp %d after %d", b.BaseOffset(), b.Timestamp(), before.Timestamp())
+	}
+	if err := b.Check(); err != nil {
+		violate("batches-well-formed", "%v", err)
+	}
+	clear(o.changed)
+	if b.Control() {
+		o.control(e)
+	} else {
+		if b.LeaderEpoch() != before.Epoch() {
+			violate("epochs-open-with-their-leader", "the batch at %d is the first of epoch %d", b.BaseOffset(), b.LeaderEpoch())
+		}
+		o.operations(e)
+	}
+	o.batches = append(o.batches, b)
+	o.ends[b.EndOffset()] = o.head
+	o.checkTwins()
+	o.checkImage()
+}
+
+func (o *oracle) control(e *entry) {
+	b, before := e.batch, o.head
+	rs, err := b.DecodeControl()
+	if err != nil {
+		violate("batches-well-formed", "%v", err)
+	}
+	edit := before.Edit()
+	for i, r := range rs {
+		if c, ok := r.(*records.LeaderChange); ok {
+			// A second one in the same epoch comes from a take-over that failed half-way and was begun again.
+			if i != 0 || c.LeaderID != o.w.leaders[e.term] {
+				violate("epochs-open-with-their-leader", "record %d of the batch at %d of epoch %d names leader %d; elected was %d", i, b.BaseOffset(), b.LeaderEpoch(), c.LeaderID, o.w.leaders[e.term])
+			}
+		} else if i == 0 && b.LeaderEpoch() != before.Epoch() {
+			violate("epochs-open-with-their-leader", "the batch at %d opens epoch %d with %T", b.BaseOffset(), b.LeaderEpoch(), r)
+		}
+		edit.ReplayControl(r, b.BaseOffset()+int64(i))
+	}
+	edit.Advance(b.EndOffset(), b.LeaderEpoch(), b.Timestamp())
+	o.head = edit.Image()
+	o.states = append(o.states, state{Image: o.head})
+}
+
+// operations replays a batch operation by operation; who asked says where each ends.
+func (o *oracle) operations(e *entry) {
+	b := e.batch
+	rs, err := b.Decode()
+	if err != nil {
+		violate("batches-well-formed", "%v", err)
+	}
+	var authors []struct {
+		Records int    `json:"n"`
+		API     string `json:"api"`
+	}
+	if err := json.Unmarshal(e.who, &authors); err != nil {
+		violate("operations-whole", "who asked for the batch at %d: %v: %q", b.BaseOffset(), err, e.who)
+	}
+	edit := o.head.Edit()
+	at := 0
+	for _, a := range authors {
+		if a.Records <= 0 || at+a.Records > len(rs) {
+			violate("operations-whole", "the batch at %d has %d records; who asked for them: %s", b.BaseOffset(), len(rs), e.who)
+		}
+		start := b.BaseOffset() + int64(at)
+		removed := map[records.UUID]bool{}
+		var created []*records.Topic
+		for _, r := range rs[at : at+a.Records] {
+			offset := b.BaseOffset() + int64(at)
+			o.record(r, offset, start)
+			switch r := r.(type) {
+			case *records.Topic:
+				created = append(created, r)
+			case *records.RemoveTopic:
+				removed[r.TopicID] = true
+			}
+			edit.Replay(r, offset)
+			at++
+		}
+		if at == len(rs) {
+			edit.Advance(b.EndOffset(), b.LeaderEpoch(), b.Timestamp())
+		}
+		o.head = edit.Image()
+		o.states = append(o.states, state{Image: o.head, removed: removed})
+		o.w.count("operation " + a.API)
+		for _, t := range created {
+			o.checkWhole(t.TopicID, fmt.Sprintf("after %s at %d", a.API, start))
+		}
+	}
+	if at != len(rs) {
+		violate("operations-whole", "the batch at %d has %d records; who asked for them: %s", b.BaseOffset(), len(rs), e.who)
+	}
+}
+
+// record checks what can be said of one record before it is replayed. start is where its operation begins.
+func (o *oracle) record(r records.Record, offset, start int64) {
+	switch r := r.(type) {
+	case *records.Partition:
+		if r.LeaderEpoch != 0 || r.PartitionEpoch != 0 {
+			violate("leader-epoch-rule", "partition %d of %v begins with leader epoch %d and partition epoch %d", r.PartitionID, r.TopicID, r.LeaderEpoch, r.PartitionEpoch)
+		}
+		key := partitionKey{r.TopicID, r.PartitionID}
+		o.twins[key] = twin{leader: r.Leader}
+		o.changed[key] = true
+	case *records.PartitionChange:
+		key := partitionKey{r.TopicID, r.PartitionID}
+		t := o.twins[key]
+		t.partitionEpoch++
+		if r.Leader != records.LeaderUnchanged {
+			if r.Leader == t.leader && r.Replicas == nil {
+				violate("leader-epoch-rule", "the change at %d of partition %d of %v names the leader it has, %d, and removes no replica", offset, r.PartitionID, r.TopicID, r.Leader)
+			}
+			t.leader = r.Leader
+			t.leaderEpoch++
+		}
+		o.twins[key] = t
+		o.changed[key] = true
+	case *records.RemoveTopic:
+		for key := range o.twins {
+			if key.topic == r.TopicID {
+				delete(o.twins, key)
+				delete(o.changed, key)
+			}
+		}
+	case *records.ProducerIDs:
+		if r.NextProducerID <= o.producers {
+			violate("producer-id-blocks-never-overlap", "the block at %d ends at %d, the one before at %d", offset, r.NextProducerID, o.producers)
+		}
+		o.producers = r.NextProducerID
+	case *records.RegisterBroker:
+		old, known := o.head.Broker(r.BrokerID) // as before the operation
+		again := known && old.IncarnationID == r.IncarnationID && old.Epoch == r.BrokerEpoch
+		if r.BrokerEpoch != start && !again {
+			violate("broker-epoch-is-offset", "broker %d registers at %d with epoch %d; its operation begins at %d", r.BrokerID, offset, r.BrokerEpoch, start)
+		}
+	}
+}
+
+// checkTwins compares epochs that were counted with those of the image.
+func (o *oracle) checkTwins() {
+	for key := range o.changed {
+		t, ok := o.head.Topic(key.topic)
+		if !ok {
+			violate("records-replayable", "topic %v has partitions and does not exist", key.topic)
+		}
+		p, ok := t.Partition(key.id)
+		want := o.twins[key]
+		if !ok || p.PartitionEpoch != want.partitionEpoch {
+			violate("partition-epoch-plus-one", "%s-%d has partition epoch %d after %d changes", t.Name, key.id, p.PartitionEpoch, want.partitionEpoch)
+		}
+		if p.LeaderEpoch != want.leaderEpoch || p.Leader != want.leader {
+			violate("leader-epoch-rule", "%s-%d has leader %d and leader epoch %d; its changes say %d and %d", t.Name, key.id, p.Leader, p.LeaderEpoch, want.leader, want.leaderEpoch)
+		}
+	}
+}
+
+// topicName says how many partitions and replicas a topic of this name is to have, so that nobody need be asked.
+func topicName(number, partitions, replicas int) string {
+	return fmt.Sprintf("orders-%d-p%dr%d", number, partitions, replicas)
+}
+
+// checkWhole checks that a topic has all its partitions.
+func (o *oracle) checkWhole(id records.UUID, when string) {
+	t, ok := o.head.Topic(id)
+	if !ok {
+		violate("unacknowledged-whole-or-absent", "%s topic %v does not exist", when, id)
+	}
+	var partitions, replicas int
+	if _, err := fmt.Sscanf(t.Name[strings.LastIndexByte(t.Name, '-'):], "-p%dr%d", &partitions, &replicas); err != nil {
+		violate("unacknowledged-whole-or-absent", "%s topic %q exists, which nobody asked for", when, t.Name)
+	}
+	if t.NumPartitions() != partitions {
+		violate("unacknowledged-whole-or-absent", "%s topic %s has %d partitions", when, t.Name, t.NumPartitions())
+	}
+	for i := range int32(partitions) {
+		p, ok := t.Partition(i)
+		if !ok || len(p.Replicas) != replicas {
+			violate("unacknowledged-whole-or-absent", "%s partition %d of %s is missing or has other than %d replicas: %v", when, i, t.Name, replicas, p.Replicas)
+		}
+	}
+}
+
+// checkImage checks what must be so after every batch, whatever was in it.
+func (o *oracle) checkImage() {
+	o.head.EachPartition(func(t *image.Topic, id int32, p *image.Partition) bool {
+		o.checkPartition(t, id, p)
+		return true
+	})
+}
+
+func (o *oracle) checkPartition(t *image.Topic, id int32, p *image.Partition) {
+	fail := func(invariant, why string) {
+		violate(invariant, "%s-%d at %d: %s: %+v", t.Name, id, o.head.EndOffset(), why, *p)
+	}
+	for i, r := range p.Replicas {
+		if slices.Contains(p.Replicas[:i], r) {
+			fail("isr-within-replicas", "a replica is there twice")
+		}
+	}
+	for i, r := range p.ISR {
+		switch {
+		case !slices.Contains(p.Replicas, r) || slices.Contains(p.ISR[:i], r):
+			fail("isr-within-replicas", "ISR")
+		case !o.active(r) && (len(p.ISR) > 1 || p.HasLeader()):
+			fail("fenced-brokers-lead-nothing", "a broker in the ISR is fenced or shutting down, and not the last that was in sync")
+		}
+	}
+	for _, r := range p.ELR {
+		if !slices.Contains(p.Replicas, r) || slices.Contains(p.ISR, r) {
+			fail("elr-outside-isr", "ELR")
+		}
+	}
+	if len(p.ELR) > 0 && !o.head.ELREnabled() {
+		fail("elr-outside-isr", "there are eligible leader replicas, and the feature is off")
+	}
+	if !p.HasLeader() {
+		eligible := p.ISR
+		if len(eligible) == 0 {
+			eligible = p.ELR
+		}
+		if slices.ContainsFunc(eligible, o.active) {
+			fail("leaderless-only-when-nobody-may-lead", "a replica that has everything is there")
+		}
+		return
+	}
+	if !slices.Contains(p.ISR, p.Leader) {
+		fail("leader-in-isr", "leader")
+	}
+	if !o.active(p.Leader) {
+		fail("fenced-brokers-lead-nothing", "the leader is fenced, shutting down or not registered")
+	}
+}
+
+func (o *oracle) active(broker int32) bool {
+	b, ok := o.head.Broker(broker)
+	return ok && b.Active()
+}
+
+// same compares an image with the oracle's at the same offset.
+func (o *oracle) same(invariant string, n *node, img *image.Image, offset int64) {
+	want, ok := o.ends[offset]
+	if !ok {
+		violate(invariant, "node %d has an image at %d, where no committed batch ends", n.id, offset)
+	}
+	if img.EndOffset() != want.EndOffset() || img.Epoch() != want.Epoch() || img.Timestamp() != want.Timestamp() {
+		violate(invariant, "node %d has the position %d, epoch %d, timestamp %d; committed is %d, %d, %d",
+			n.id, img.EndOffset(), img.Epoch(), img.Timestamp(), want.EndOffset(), want.Epoch(), want.Timestamp())
+	}
+	if diff := image.Diff(img, want); diff != "" {
+		violate(invariant, "node %d at %d differs from what is committed: %s", n.id, offset, diff)
+	}
+}
+
+// checkPublished checks that what a node shows is what is committed and applied there, no more and no less.
+func (n *node) checkPublished() {
+	img := n.ctl.Image()
+	if n.checked == any(img) {
+		return
+	}
+	if img.EndOffset() > n.end {
+		violate("published-is-committed", "node %d publishes an image at %d; applied is %d", n.id, img.EndOffset(), n.end)
+	}
+	want := n.end
+	if at, ok := n.w.oracle.ends[n.end]; ok {
+		want = at.Stable().EndOffset()
+	}
+	n.w.oracle.same("published-is-committed", n, img, want)
+	n.checked = img
+}

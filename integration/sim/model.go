@@ -1,0 +1,499 @@
+package sim
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"yakt/controller"
+	"yakt/controller/image"
+	"yakt/records"
+)
+
+// This file is the metadata log over the model of raft: what raftlog is to hashicorp/raft. It has raftlog's manners and its
+// right to be late: outcomes are told in the order of Append and never from inside a call, signals may be lost.
+
+var (
+	errNotLeader      = errors.New("model: not the leader")
+	errTransferring   = errors.New("model: leadership transfer in progress")
+	errLeadershipLost = errors.New("model: leadership lost while committing")
+)
+
+var _ controller.Log = (*node)(nil)
+
+// proposal is a batch or a barrier on its way, and who waits for it.
+type proposal struct {
+	node        *node
+	incarnation int
+	kind        entryKind
+	batch       records.Batch
+	who         []byte
+	done        func(error)
+	settled     bool
+	err         error
+}
+
+// snapshot is a kept checkpoint and where in raft's log it lies.
+type snapshot struct {
+	id      records.SnapshotID
+	applied int
+	counted int
+	content []byte
+}
+
+// boot starts the process: from its newest checkpoint, and then from what its leader, or its own election, says is committed.
+func (n *node) boot() {
+	w := n.w
+	n.incarnation++
+	n.up, n.pausedUntil = true, 0
+	n.pending = map[string]bool{}
+	n.inbox, n.appends, n.notify, n.checked = nil, nil, nil, nil
+	n.commit, n.applied, n.counted, n.end, n.seq = 0, 0, 0, 0, records.Sequence{}
+	settings := w.settings
+	n.ctl = controller.New(controller.Config{
+		NodeID:         n.id,
+		ListenerName:   "CONTROLLER",
+		Settings:       settings,
+		Clock:          n.clock,
+		Rand:           rand.New(rand.NewPCG(w.seed, uint64(n.id)<<32|uint64(n.incarnation))),
+		Logger:         slog.New(logTo{w, n.id}),
+		VerifyAdoption: true,
+	})
+	w.tracef("node %d: boots, incarnation %d, log %d, checkpoints %d", n.id, n.incarnation, len(n.log), len(n.snapshots))
+	if len(n.snapshots) > 0 {
+		n.load(n.snapshots[len(n.snapshots)-1])
+	}
+	n.startRaft()
+	n.ctl.Attach(n)
+	n.stepSoon()
+	n.tickTimer()
+}
+
+// crash ends the process; what is on disk stays.
+func (n *node) crash() {
+	n.w.tracef("node %d: crashes", n.id)
+	n.w.count("crashes")
+	n.up, n.leading = false, false
+	n.w.calls = slices.DeleteFunc(n.w.calls, func(k *call) bool { return k.node == n })
+}
+
+// load makes a checkpoint the state of the process.
+func (n *node) load(s snapshot) {
+	n.w.tracef("node %d: loads %s", n.id, s.id.FileName())
+	n.w.count("checkpoints loaded")
+	if err := n.ctl.Restore(s.id, bytes.NewReader(s.content)); err != nil {
+		violate("checkpoint-restores-the-image", "node %d: %v", n.id, err)
+	}
+	n.applied, n.commit, n.counted = s.applied, max(n.commit, s.applied), s.counted
+	n.end, n.seq = s.id.EndOffset, records.Sequence{End: s.id.EndOffset, Epoch: s.id.Epoch}
+	n.checkPublished()
+}
+
+func (n *node) clock() time.Time { return epoch.Add(n.w.now + n.skew) }
+
+// stepSoon lets the writer run.
+func (n *node) stepSoon() {
+	d := n.w.between(0, 2*time.Millisecond)
+	if n.w.faulty(0.01) {
+		d = n.w.between(0, 300*time.Millisecond)
+	}
+	n.once("step", d, func() {
+		for range 1 + n.w.rand.IntN(3) {
+			more := n.ctl.Step()
+			n.checkPublished()
+			if !more {
+				return
+			}
+		}
+		n.stepSoon()
+	})
+}
+
+func (n *node) tickTimer() {
+	d := 100 * time.Millisecond
+	if !n.w.calm {
+		d = n.w.between(60*time.Millisecond, 250*time.Millisecond)
+	}
+	if n.w.faulty(0.03) {
+		d = n.w.between(0, 3*time.Second)
+	}
+	n.after(d, func() {
+		n.ctl.Tick()
+		n.checkPublished()
+		n.stepSoon()
+		n.tickTimer()
+	})
+}
+
+// ClusterID implements controller.Log.
+func (n *node) ClusterID() string { return clusterID }
+
+// Append implements controller.Log.
+func (n *node) Append(b records.Batch, who []byte, done func(error)) {
+	n.w.tracef("node %d: appends [%d,%d) of epoch %d, %d bytes", n.id, b.BaseOffset(), b.EndOffset(), b.LeaderEpoch(), len(b))
+	p := &proposal{node: n, incarnation: n.incarnation, kind: entryBatch, batch: b, who: who, done: done}
+	n.appends = append(n.appends, p)
+	n.inbox = append(n.inbox, p)
+	n.takeSoon(n.w.between(0, 3*time.Millisecond))
+}
+
+// Barrier implements controller.Log. As in raft it is an entry of its own.
+func (n *node) Barrier(done func(error)) {
+	n.inbox = append(n.inbox, &proposal{node: n, incarnation: n.incarnation, kind: entryBarrier, done: done})
+	n.takeSoon(n.w.between(0, 3*time.Millisecond))
+}
+
+// takeSoon lets raft take what was proposed.
+func (n *node) takeSoon(d time.Duration) { n.once("take", d, n.take) }
+
+func (n *node) take() {
+	for len(n.inbox) > 0 {
+		p := n.inbox[0]
+		switch {
+		case !n.leading:
+			if n.w.faulty(0.4) {
+				n.w.count("proposals held")
+				n.takeSoon(n.w.between(20*time.Millisecond, 400*time.Millisecond)) // perhaps into a later term
+				return
+			}
+			n.settle(p, errNotLeader)
+		case n.refusing && n.w.chance(0.8) || n.w.faulty(0.005):
+			n.w.tracef("node %d: refuses a proposal in term %d", n.id, n.term)
+			n.w.count("proposals refused")
+			n.settle(p, errTransferring)
+		default:
+			n.appendEntry(&entry{kind: p.kind, batch: p.batch, who: p.who, proposal: p})
+		}
+		n.inbox = n.inbox[1:]
+		if n.w.chance(0.3) {
+			n.takeSoon(n.w.between(0, 4*time.Millisecond))
+			return
+		}
+	}
+}
+
+// settle decides what a proposer will be told. The first decision stands: later ones find that it was told already.
+func (n *node) settle(p *proposal, err error) {
+	if p.settled {
+		return
+	}
+	p.settled, p.err = true, err
+	if err != nil {
+		n.w.count("proposals failed")
+	}
+	if p.kind == entryBarrier {
+		n.after(n.w.between(0, 3*time.Millisecond), func() {
+			p.done(p.err)
+			n.stepSoon()
+		})
+		return
+	}
+	n.tellSoon()
+}
+
+// tellSoon lets the log tell outcomes, in the order of Append.
+func (n *node) tellSoon() {
+	if len(n.appends) == 0 || !n.appends[0].settled {
+		return
+	}
+	d := n.w.between(0, 2*time.Millisecond)
+	if n.w.faulty(0.03) {
+		d = n.w.between(0, 600*time.Millisecond) // even into another term
+	}
+	n.once("tell", d, func() {
+		for len(n.appends) > 0 && n.appends[0].settled {
+			p := n.appends[0]
+			n.appends = n.appends[1:]
+			n.w.tracef("node %d: tells of the append at %d of epoch %d: %v", n.id, p.batch.BaseOffset(), p.batch.LeaderEpoch(), p.err)
+			p.done(p.err)
+			n.stepSoon()
+			if n.w.chance(0.3) {
+				break
+			}
+		}
+		n.tellSoon()
+	})
+}
+
+func (n *node) applySoon() {
+	d := n.w.between(0, 2*time.Millisecond)
+	if n.w.faulty(0.05) {
+		d = n.w.between(0, 100*time.Millisecond)
+	}
+	n.once("apply", d, n.apply)
+}
+
+// apply hands the next committed entries to the controller and tells their proposers.
+func (n *node) apply() {
+	if n.applied >= n.commit {
+		return
+	}
+	var (
+		batches  []records.Batch
+		outcomes []func()
+		to       = n.applied + 1 + n.w.rand.IntN(n.commit-n.applied)
+	)
+	for i := n.applied; i < to; i++ {
+		e := n.log[i]
+		var err error
+		if e.kind == entryBatch {
+			if err = n.seq.Next(e.batch, e.term); err == nil {
+				batches = append(batches, e.batch)
+				n.counted++
+				n.end = e.batch.EndOffset()
+				if n.leading && e.term == n.term && n.pair.id != n.id && e.batch.Control() {
+					n.pair = pair{n.id, n.term}
+					outcomes = append(outcomes, n.signal)
+				}
+			}
+			if counts := err == nil; counts != n.w.oracle.counts(i) {
+				violate("nodes-agree", "node %d: batch %d of raft's log counts: %v; for the oracle: %v", n.id, i, counts, !counts)
+			}
+		} else if !n.leading || e.term != n.term {
+			err = errLeadershipLost
+		}
+		if n.mine(e) {
+			outcomes = append(outcomes, func() { n.settle(e.proposal, err) })
+		}
+	}
+	n.applied = to
+	if len(batches) > 0 {
+		n.w.tracef("node %d: applies up to %d, %d batches", n.id, n.end, len(batches))
+		n.ctl.Apply(batches)
+		n.checkPublished()
+		n.stepSoon()
+	}
+	for _, tell := range outcomes {
+		tell()
+	}
+	if n.applied < n.commit {
+		n.applySoon()
+	}
+}
+
+// Verify implements controller.Log.
+func (n *node) Verify(done func(error)) {
+	if !n.leading {
+		n.after(n.w.between(0, 5*time.Millisecond), func() {
+			done(errNotLeader)
+			n.stepSoon()
+		})
+		return
+	}
+	n.verify(n.term, n.w.between(time.Millisecond, 15*time.Millisecond), done)
+}
+
+func (n *node) verify(term int32, d time.Duration, done func(error)) {
+	n.after(d, func() {
+		answers := 1
+		for _, m := range n.peers() {
+			if n.leading && n.reaches(m) {
+				if m.term > n.term {
+					n.seeTerm(m.term)
+				} else {
+					answers++
+				}
+			}
+		}
+		var err error
+		switch {
+		case !n.leading || n.term != term || n.w.faulty(0.01):
+			err = errLeadershipLost
+			n.w.count("verifications failed")
+		case answers < majority():
+			n.verify(term, n.w.between(10*time.Millisecond, 60*time.Millisecond), done)
+			return
+		}
+		done(err)
+		n.stepSoon()
+	})
+}
+
+// Leading implements controller.Log.
+func (n *node) Leading() (int32, bool) {
+	if !n.leading {
+		return 0, false
+	}
+	return n.term, true
+}
+
+// Leader implements controller.Log.
+func (n *node) Leader() (int32, int32) { return n.pair.id, n.pair.epoch }
+
+// Notify implements controller.Log.
+func (n *node) Notify(f func()) {
+	n.notify = f
+	n.after(n.w.between(0, 5*time.Millisecond), func() {
+		f()
+		n.stepSoon()
+	})
+}
+
+// signal says that something about leadership may have changed. Signals can be lost.
+func (n *node) signal() {
+	if n.notify == nil || !n.up {
+		return
+	}
+	if n.w.faulty(0.2) {
+		n.w.count("signals lost")
+		return
+	}
+	d := n.w.between(0, 4*time.Millisecond)
+	if n.w.faulty(0.1) {
+		d = n.w.between(0, 200*time.Millisecond)
+	}
+	f := n.notify
+	n.after(d, func() {
+		f()
+		n.stepSoon()
+	})
+}
+
+// StartOffset implements controller.Log.
+func (n *node) StartOffset() int64 { return n.start }
+
+// EndOffset implements controller.Log.
+func (n *node) EndOffset() int64 { return n.end }
+
+// Read implements controller.Log.
+func (n *node) Read(offset int64, maxBytes int) ([]byte, error) {
+	if offset < n.start || offset > n.end {
+		return nil, fmt.Errorf("model: offset %d is outside %d..%d", offset, n.start, n.end)
+	}
+	var out []byte
+	for _, b := range n.w.oracle.batches[:n.counted] {
+		if b.EndOffset() <= offset {
+			continue
+		}
+		if len(out) > 0 && len(out)+len(b) > maxBytes {
+			break
+		}
+		out = append(out, b...)
+	}
+	return out, nil
+}
+
+// Wait implements controller.Log. Nobody in the simulation waits.
+func (n *node) Wait(context.Context, int64) {
+	violate("never-blocks", "node %d: a request waits", n.id)
+}
+
+// EpochEnd implements controller.Log.
+func (n *node) EpochEnd(epoch int32) (found int32, end int64, ok bool) {
+	for i := n.counted - 1; i >= 0; i-- {
+		b := n.w.oracle.batches[i]
+		if b.EndOffset() <= n.start {
+			break
+		}
+		if b.LeaderEpoch() <= epoch {
+			return b.LeaderEpoch(), b.EndOffset(), true
+		}
+	}
+	return 0, 0, false
+}
+
+// LatestSnapshot implements controller.Log.
+func (n *node) LatestSnapshot() (records.SnapshotID, bool) {
+	if len(n.snapshots) == 0 {
+		return records.SnapshotID{}, false
+	}
+	return n.snapshots[len(n.snapshots)-1].id, true
+}
+
+// OldestSnapshot implements controller.Log.
+func (n *node) OldestSnapshot() (records.SnapshotID, bool) {
+	if len(n.snapshots) == 0 {
+		return records.SnapshotID{}, false
+	}
+	return n.snapshots[0].id, true
+}
+
+// OpenSnapshot implements controller.Log.
+func (n *node) OpenSnapshot(id records.SnapshotID) (interface {
+	io.ReaderAt
+	io.Closer
+	Size() int64
+}, error) {
+	for _, s := range n.snapshots {
+		if s.id == id {
+			return openSnapshot{bytes.NewReader(s.content)}, nil
+		}
+	}
+	return nil, fs.ErrNotExist
+}
+
+type openSnapshot struct{ *bytes.Reader }
+
+// Close implements io.Closer.
+func (openSnapshot) Close() error { return nil }
+
+// Voters implements controller.Log.
+func (n *node) Voters() []records.Voter {
+	return []records.Voter{n.w.voters[1], n.w.voters[2], n.w.voters[3]}
+}
+
+// checkpoint takes a checkpoint, keeps it and lets the log begin there, now or later.
+func (n *node) checkpoint() {
+	id, write, err := n.ctl.Checkpoint()
+	if err != nil || id.EndOffset == 0 {
+		return
+	}
+	if latest, ok := n.LatestSnapshot(); ok && latest.EndOffset >= id.EndOffset {
+		return
+	}
+	applied, counted := n.applied, n.counted
+	n.after(n.w.between(0, 80*time.Millisecond), func() {
+		var content bytes.Buffer
+		if err := write(&content); err != nil {
+			violate("checkpoint-restores-the-image", "node %d: %s: %v", n.id, id.FileName(), err)
+		}
+		n.keep(snapshot{id: id, applied: applied, counted: counted, content: content.Bytes()})
+	})
+}
+
+// keep adds a checkpoint, compares what it says with the oracle, and forgets old ones.
+func (n *node) keep(s snapshot) {
+	if latest, ok := n.LatestSnapshot(); ok && latest.EndOffset >= s.id.EndOffset {
+		return
+	}
+	n.w.tracef("node %d: keeps %s, %d bytes", n.id, s.id.FileName(), len(s.content))
+	n.w.count("checkpoints kept")
+	img, err := image.ReadCheckpoint(s.id, bytes.NewReader(s.content))
+	if err != nil {
+		violate("checkpoint-restores-the-image", "node %d: %s: %v", n.id, s.id.FileName(), err)
+	}
+	n.w.oracle.same("checkpoint-restores-the-image", n, img, s.id.EndOffset)
+	n.snapshots = append(n.snapshots, s)
+	if len(n.snapshots) > 2 {
+		n.snapshots = n.snapshots[1:]
+	}
+	if n.start > 0 || n.w.chance(0.7) {
+		n.start = n.snapshots[0].id.EndOffset
+	}
+}
+
+// install gives a follower that is behind the leader's checkpoint instead of entries.
+func (n *node) install(m *node) {
+	if !n.leading || !n.reaches(m) || m.term > n.term || len(n.snapshots) == 0 {
+		return
+	}
+	s := n.snapshots[len(n.snapshots)-1]
+	if s.applied <= m.applied {
+		return
+	}
+	m.seeTerm(n.term)
+	m.heard = n.w.now
+	m.log = append(m.log[:0:0], n.log[:s.applied]...)
+	n.w.count("checkpoints installed")
+	m.load(s)
+	m.snapshots, m.start = []snapshot{s}, s.id.EndOffset
+	m.applySoon()
+	m.stepSoon()
+}

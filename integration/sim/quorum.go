@@ -1,0 +1,397 @@
+package sim
+
+import (
+	"fmt"
+	"time"
+
+	"yakt/controller"
+	"yakt/records"
+)
+
+// This file is a model of raft: terms, votes, logs that leaders bring into line, commitment by a majority and by entries of
+// the leader's own term. What it hands to the log above it is therefore what raft can hand over, no more and no less.
+// A contact is a request and its response in one event; what networks do to them is modelled by not having it.
+
+// entry is one entry of raft's log.
+type entry struct {
+	serial   uint64
+	term     int32
+	kind     entryKind
+	batch    records.Batch
+	who      []byte
+	proposal *proposal // what the proposing process waits with; means nothing to others
+}
+
+type entryKind int8
+
+const (
+	entryNoop entryKind = iota // every leader's first
+	entryBarrier
+	entryBatch
+)
+
+const (
+	electionTimeout = 150 * time.Millisecond
+	leaderLease     = 120 * time.Millisecond
+	idleContact     = 60 * time.Millisecond
+)
+
+// node is one controller process and what it has on disk.
+type node struct {
+	w  *world
+	id int32
+
+	// On disk.
+	term      int32
+	voted     int32 // in term; 0: nobody
+	log       []*entry
+	snapshots []snapshot
+	start     int64 // offset at which the kept log begins
+
+	// Of the process.
+	up          bool
+	incarnation int
+	pausedUntil time.Duration
+	skew        time.Duration
+	leading     bool
+	pair        pair // who leads, as published
+	commit      int  // entries known to be agreed on
+	applied     int  // entries applied
+	counted     int  // batches of the oracle's log that are applied
+	end         int64
+	seq         records.Sequence
+	match       map[int32]int           // of a leader: how far each follower's log agrees
+	answered    map[int32]time.Duration // of a leader: when each follower answered last
+	contacting  map[int32]bool
+	heard       time.Duration // from a leader
+	patience    time.Duration
+	refusing    bool // a leadership transfer is going on
+
+	inbox   []*proposal // on their way to raft
+	appends []*proposal // whose outcome has not been told, in the order of Append
+	pending map[string]bool
+
+	ctl     *controller.Controller
+	notify  func()
+	checked any // the published image that was compared last
+}
+
+type pair struct{ id, epoch int32 }
+
+func newNode(w *world, id int32) *node {
+	n := &node{w: w, id: id}
+	w.voters[id] = records.Voter{
+		ID: id, DirectoryID: w.uuid(), MaxKRaft: 1,
+		Endpoints: []records.VoterEndpoint{{Name: "CONTROLLER", Host: fmt.Sprintf("node%d", id), Port: 9093}},
+	}
+	return n
+}
+
+// after schedules an event of this process. It does not happen once the process is gone, and waits while it is stalled.
+func (n *node) after(d time.Duration, run func()) {
+	incarnation := n.incarnation
+	var fire func()
+	fire = func() {
+		switch {
+		case !n.up || n.incarnation != incarnation:
+		case n.paused():
+			n.w.after(n.pausedUntil-n.w.now, fire)
+		default:
+			run()
+		}
+	}
+	n.w.after(d, fire)
+}
+
+// once schedules an event unless one of that name is waiting.
+func (n *node) once(name string, d time.Duration, run func()) {
+	if n.pending[name] {
+		return
+	}
+	n.pending[name] = true
+	n.after(d, func() {
+		delete(n.pending, name)
+		run()
+	})
+}
+
+func (n *node) paused() bool { return n.w.now < n.pausedUntil }
+
+// reaches says whether the two processes hear each other now.
+func (n *node) reaches(m *node) bool {
+	return n.up && m.up && !n.paused() && !m.paused() && !n.w.cut[link(n.id, m.id)]
+}
+
+func link(a, b int32) [2]int32 { return [2]int32{min(a, b), max(a, b)} }
+
+func (n *node) peers() []*node {
+	var out []*node
+	for _, m := range n.w.nodes {
+		if m != n {
+			out = append(out, m)
+		}
+	}
+	return out
+}
+
+func majority() int { return 2 }
+
+// startRaft sets the process's timers.
+func (n *node) startRaft() {
+	n.leading, n.refusing = false, false
+	n.pair = pair{-1, n.term}
+	n.heard = n.w.now
+	n.contacting = map[int32]bool{}
+	n.patience = n.w.between(electionTimeout, 2*electionTimeout)
+	n.electionTimer()
+}
+
+func (n *node) electionTimer() {
+	n.after(n.w.between(20*time.Millisecond, 60*time.Millisecond), func() {
+		switch {
+		case n.leading:
+			n.checkLease()
+		case n.w.now-n.heard > n.patience:
+			n.campaign(n.w.faulty(0.1))
+		}
+		n.electionTimer()
+	})
+}
+
+// checkLease steps down when no majority has answered for a while.
+func (n *node) checkLease() {
+	answers := 1
+	for _, m := range n.peers() {
+		if n.w.now-n.answered[m.id] <= leaderLease {
+			answers++
+		}
+	}
+	if answers < majority() {
+		n.w.tracef("node %d: lease of term %d ran out", n.id, n.term)
+		n.w.count("lease lost")
+		n.stepDown()
+	}
+}
+
+// upToDate says whether n's log may lead m's.
+func (n *node) upToDate(m *node) bool {
+	a, b := n.lastTerm(), m.lastTerm()
+	return a > b || a == b && len(n.log) >= len(m.log)
+}
+
+func (n *node) lastTerm() int32 {
+	if len(n.log) == 0 {
+		return 0
+	}
+	return n.log[len(n.log)-1].term
+}
+
+// campaign asks for votes. Unless forced it asks first whether it would get them, so that it disturbs nobody in vain.
+func (n *node) campaign(forced bool) {
+	n.heard = n.w.now
+	n.patience = n.w.between(electionTimeout, 2*electionTimeout)
+	if !forced {
+		would := 1
+		for _, m := range n.peers() {
+			if n.reaches(m) && n.upToDate(m) && !m.leading && n.w.now-m.heard > electionTimeout/2 {
+				would++
+			}
+		}
+		if would < majority() {
+			return
+		}
+	}
+	term := n.term + 1
+	if n.w.faulty(0.1) {
+		term += int32(n.w.rand.IntN(3)) // terms in which nobody was elected
+	}
+	n.seeTerm(term)
+	n.voted = n.id
+	votes := 1
+	for _, m := range n.peers() {
+		if !n.reaches(m) {
+			continue
+		}
+		if m.term > n.term {
+			n.seeTerm(m.term)
+			return
+		}
+		m.seeTerm(n.term)
+		if m.voted == 0 && n.upToDate(m) && !n.w.faulty(0.05) {
+			m.voted = n.id
+			votes++
+		}
+	}
+	if votes < majority() {
+		n.w.tracef("node %d: not elected in term %d", n.id, n.term)
+		return
+	}
+	n.w.tracef("node %d: elected in term %d, log %d, committed %d", n.id, n.term, len(n.log), n.commit)
+	n.w.count("elections")
+	if other, ok := n.w.leaders[n.term]; ok {
+		panic(fmt.Sprintf("model: nodes %d and %d lead term %d", other, n.id, n.term))
+	}
+	n.w.leaders[n.term] = n.id
+	n.leading, n.refusing = true, false
+	n.match, n.answered = map[int32]int{}, map[int32]time.Duration{}
+	for _, m := range n.peers() {
+		n.answered[m.id] = n.w.now
+	}
+	n.appendEntry(&entry{kind: entryNoop})
+	n.signal()
+}
+
+// seeTerm adopts a higher term.
+func (n *node) seeTerm(term int32) {
+	if term <= n.term {
+		return
+	}
+	n.term, n.voted = term, 0
+	n.pair = pair{-1, term}
+	if n.leading {
+		n.stepDown()
+	}
+	n.signal()
+}
+
+// stepDown gives leadership up. Whoever waits for an entry that is not committed is told that leadership was lost; the
+// entry may yet be committed by the next leader.
+func (n *node) stepDown() {
+	n.leading, n.refusing = false, false
+	n.heard = n.w.now
+	if n.pair.id == n.id {
+		n.pair.id = -1
+	}
+	n.w.tracef("node %d: steps down in term %d", n.id, n.term)
+	n.w.count("step-downs")
+	for i, e := range n.log[n.applied:] {
+		if n.mine(e) && (n.applied+i >= n.commit || n.w.faulty(0.2)) {
+			n.settle(e.proposal, errLeadershipLost)
+		}
+	}
+	n.signal()
+}
+
+// mine says whether a process that lives waits for the entry here.
+func (n *node) mine(e *entry) bool {
+	return e.proposal != nil && e.proposal.node == n && e.proposal.incarnation == n.incarnation
+}
+
+// appendEntry is a leader's.
+func (n *node) appendEntry(e *entry) {
+	n.w.serial++
+	e.serial, e.term = n.w.serial, n.term
+	n.log = append(n.log, e)
+	for _, m := range n.peers() {
+		n.contactSoon(m, n.w.between(500*time.Microsecond, 6*time.Millisecond))
+	}
+}
+
+// contactSoon schedules the next contact with a follower unless one is under way.
+func (n *node) contactSoon(m *node, d time.Duration) {
+	if n.contacting[m.id] {
+		return
+	}
+	n.contacting[m.id] = true
+	n.after(d, func() {
+		n.contacting[m.id] = false
+		if !n.leading {
+			return
+		}
+		n.contact(m)
+		if !n.leading {
+			return
+		}
+		if len(m.log) < len(n.log) || m.commit < n.commit {
+			n.contactSoon(m, n.w.between(time.Millisecond, 25*time.Millisecond))
+		} else {
+			n.contactSoon(m, n.w.between(idleContact/2, idleContact))
+		}
+	})
+}
+
+// contact is one AppendEntries and its answer.
+func (n *node) contact(m *node) {
+	if !n.reaches(m) || n.w.faulty(0.02) {
+		return
+	}
+	if m.term > n.term {
+		n.seeTerm(m.term)
+		return
+	}
+	m.seeTerm(n.term)
+	m.heard = n.w.now
+	if m.pair != (pair{n.id, n.term}) {
+		m.pair = pair{n.id, n.term}
+		m.signal()
+	}
+	at := m.commit
+	for at < len(m.log) && at < len(n.log) && m.log[at].term == n.log[at].term {
+		if m.log[at].serial != n.log[at].serial {
+			panic(fmt.Sprintf("model: entry %d of term %d is not the same on nodes %d and %d", at, m.log[at].term, n.id, m.id))
+		}
+		at++
+	}
+	if at < len(m.log) && at < len(n.log) {
+		n.w.tracef("node %d: %d entries overwritten by node %d", m.id, len(m.log)-at, n.id)
+		n.w.stats["entries lost"] += len(m.log) - at
+		m.log = m.log[:at:at]
+	}
+	if k := len(n.snapshots); k > 0 && n.snapshots[k-1].applied > at && n.w.faulty(0.3) {
+		n.install(m)
+		at = max(at, n.snapshots[k-1].applied)
+	} else if count := len(n.log) - at; count > 0 {
+		if n.w.faulty(0.3) {
+			count = 1 + n.w.rand.IntN(count)
+		}
+		m.log = append(m.log, n.log[at:at+count]...)
+		at += count
+	}
+	n.match[m.id] = at
+	n.answered[m.id] = n.w.now
+	n.advance()
+	m.learn(min(n.commit, at))
+}
+
+// advance commits what a majority has, up to an entry of the leader's own term.
+func (n *node) advance() {
+	for i := len(n.log); i > n.commit; i-- {
+		if n.log[i-1].term != n.term {
+			return
+		}
+		have := 1
+		for _, m := range n.peers() {
+			if n.match[m.id] >= i {
+				have++
+			}
+		}
+		if have >= majority() {
+			n.w.agree(n.log[:i])
+			n.learn(i)
+			return
+		}
+	}
+}
+
+// learn notes how much is committed.
+func (n *node) learn(commit int) {
+	if commit <= n.commit {
+		return
+	}
+	n.commit = commit
+	n.applySoon()
+}
+
+// agree extends what the quorum has agreed on.
+func (w *world) agree(log []*entry) {
+	for i, e := range log {
+		if i < len(w.canon) {
+			if i >= len(w.canon)-8 && w.canon[i] != e {
+				panic(fmt.Sprintf("model: entry %d was committed twice", i))
+			}
+			continue
+		}
+		w.canon = append(w.canon, e)
+		w.oracle.commit(e)
+	}
+}

@@ -1,0 +1,5 @@
+//go:build yakt_skip_offset_check
+
+package records
+
+const skipOffsetCheck = true
