@@ -284,6 +284,10 @@ func (c *codec) readTags(r fielder, count int32) {
 		if c.left == left && c.err == nil { // the whole list was walked and no field has this tag
 			data := c.take("unknown tagged field", int(c.size))
 			if c.err == nil && c.unknown != nil {
+				if *c.unknown == nil {
+					const least = 2 // what a tagged field takes
+					*c.unknown = make([]UnknownTag, 0, min(int(c.left), (len(c.in)-c.off)/least+1))
+				}
 				*c.unknown = append(*c.unknown, UnknownTag{Tag: c.tag, Data: append([]byte{}, data...)})
 			}
 			c.nextTag()

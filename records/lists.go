@@ -117,7 +117,7 @@ func (c *codec) strings(name string, p *[]string) {
 			c.writeString(name, s)
 		}
 	case reading:
-		*p = readList(c, name, (*codec).readString)
+		*p = readList(c, name, leastString, (*codec).readString)
 	case printing, parsing:
 		if c.text(name) {
 			listText(c, name, p, false, (*codec).stringText)
@@ -137,7 +137,7 @@ func structs[T any, P interface {
 			c.write(P(&(*p)[i]))
 		}
 	case reading:
-		*p = readList(c, name, func(c *codec, _ string, v *T) { c.read(P(v)) })
+		*p = readList(c, name, leastStruct, func(c *codec, _ string, v *T) { c.read(P(v)) })
 	case printing:
 		c.text(name)
 		listText(c, name, p, false, func(c *codec, _ string, v *T) { c.print(P(v)) })
@@ -165,20 +165,24 @@ func (c *codec) inner(name string, r fielder) {
 	}
 }
 
-// readList reads a list that is not nullable. The announced count is not trusted beyond what the
-// rest of the input can hold: four bytes are about the least an element takes.
-func readList[T any](c *codec, name string, value func(*codec, string, *T)) []T {
+// Every element of a list takes some bytes of the input, so that an announced count can be
+// believed only as far as the rest of the input goes.
+const (
+	leastString = 1 // a string's length
+	leastStruct = 3 // no struct in a list has less than two fields' lengths and a tagged section
+)
+
+// readList reads a list that is not nullable, of elements that take at least so many bytes each.
+func readList[T any](c *codec, name string, least int, value func(*codec, string, *T)) []T {
 	n, left := c.length(name, false), len(c.in)-c.off
-	if n > left {
+	if n > left/least {
 		c.fail(name, "has %d elements in %d bytes", n, left)
 	}
 	if n <= 0 || c.err != nil {
 		return nil
 	}
-	s := make([]T, 0, min(n, left/4+1))
-	for i := range n {
-		var v T
-		s = append(s, v)
+	s := make([]T, n)
+	for i := range s {
 		if value(c, name, &s[i]); c.err != nil {
 			c.err = fmt.Errorf("%s %d: %w", name, i, c.err)
 			return nil
