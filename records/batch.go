@@ -238,7 +238,7 @@ func (r *RawRecord) parse(b []byte, control bool) error {
 	if r.Key, pos, err = envelopeBytes(b, pos); err != nil {
 		return err
 	}
-	if r.Value, pos, err = envelopeBytes(b, pos); err != nil {
+	if r.Value, _, err = envelopeBytes(b, pos); err != nil {
 		return err
 	}
 	// Apache looks at the last byte, wherever the value ends.

@@ -108,9 +108,9 @@ func (w *CheckpointWriter) Append(records []Record, level MetadataVersion) error
 }
 
 // endGroup puts the group into the batch there is, or into the next one if that has no room for
-// all of it. A group too large for any batch goes into as many as it takes.
+// all of it. A group too large for any batch fills as many as it takes.
 func (w *CheckpointWriter) endGroup() {
-	if w.batch.Size()+w.groupSize() > MaxBatchBytes {
+	if size := w.groupSize(); w.batch.Size()+size > MaxBatchBytes && atRecords+size <= MaxBatchBytes {
 		w.flush()
 	}
 	start := 0
