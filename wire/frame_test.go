@@ -55,6 +55,9 @@ func TestBadRequestsEndTheConnectionWithOneLoggedReason(t *testing.T) {
 		{"overlong tag count", "00000010 0012 0003 00000001 ffff ffffffffff01", "within its tags"},
 		{"body ends early", "0000000d 0013 0002 00000001 ffff 000000", "CreateTopics version 2 ends early"},
 		{"array longer than the body", "0000000e 0013 0002 00000001 ffff 7fffffff", "CreateTopics version 2 ends early"},
+		{"four billion tags in the body", "00000014 0040 0000 00000001 ffff 00 00000001 ffffffff0f", "UnregisterBroker version 0 ends early"},
+		{"tag beyond the body", "00000014 0040 0000 00000001 ffff 00 00000001 01 05 7f 00 00", "UnregisterBroker version 0 ends early"},
+		{"envelope of four billion tags", "00000027 003a 0000 00000001 ffff 00 15 0040 0000 00000001 ffff 00 00000001 ffffffff0f 00 05 7f000001 00", "Envelope of UnregisterBroker version 0 ends early"},
 		{"bad after good", versions + "7fffffff", "above the limit"},
 	} {
 		t.Run(test.name, func(t *testing.T) {

@@ -39,7 +39,7 @@ type Mux struct {
 	ended             sync.WaitGroup
 
 	mu      sync.Mutex
-	waiting *list.List // of net.Conn, oldest first: everything that nobody has accepted yet
+	waiting *list.List // of *muxConn, oldest first: everything that nobody has accepted yet
 	closed  bool
 }
 
@@ -81,8 +81,8 @@ func (m *Mux) Close() error {
 	m.closed = true
 	m.cancel()
 	err := m.listener.Close()
-	for e := m.waiting.Front(); e != nil; e = e.Next() {
-		e.Value.(net.Conn).Close()
+	for m.waiting.Len() > 0 {
+		m.drop(m.waiting.Front().Value.(*muxConn))
 	}
 	m.mu.Unlock()
 	for _, sub := range []*subListener{m.kafka, m.raft, m.http} {
@@ -101,33 +101,56 @@ func (m *Mux) start(nc net.Conn) {
 		return
 	}
 	if m.waiting.Len() >= maxWaiting {
-		oldest := m.waiting.Remove(m.waiting.Front()).(net.Conn)
-		oldest.Close()
+		oldest := m.waiting.Front().Value.(*muxConn)
+		m.drop(oldest)
 		m.log.warn("connection closed: too many are waiting, and this one has waited longest", "peer", oldest.RemoteAddr(), "limit", maxWaiting)
 	}
-	e := m.waiting.PushBack(nc)
-	m.ended.Go(func() {
-		m.sortOut(nc)
-		m.mu.Lock()
-		m.waiting.Remove(e) // does nothing if start has
-		m.mu.Unlock()
-	})
+	c := &muxConn{Conn: nc}
+	c.waiting = m.waiting.PushBack(c)
+	m.ended.Go(func() { m.sortOut(c) })
+}
+
+// drop closes a connection that waits. The caller holds m.mu.
+func (m *Mux) drop(c *muxConn) {
+	m.waiting.Remove(c.waiting)
+	c.waiting = nil
+	c.Close()
+}
+
+// handOut says whether a connection still waits. If so it does no more, and is the caller's.
+func (m *Mux) handOut(c *muxConn) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if c.waiting == nil {
+		return false
+	}
+	m.waiting.Remove(c.waiting)
+	c.waiting = nil
+	return true
 }
 
 // sortOut brings a connection to its listener, or to its end.
-func (m *Mux) sortOut(nc net.Conn) {
-	sub, first, err := m.decide(nc)
-	var unknown malformed
-	switch {
-	case err == nil:
-		sub.deliver(&peekedConn{Conn: nc, first: first})
-		return
-	case errors.As(err, &unknown):
-		m.log.warn("connection closed: no protocol here starts like this", "peer", nc.RemoteAddr(), "err", err)
-	default:
-		m.log.log(slog.LevelDebug, "connection closed before its first bytes", "peer", nc.RemoteAddr(), "err", err)
+func (m *Mux) sortOut(c *muxConn) {
+	sub, first, err := m.decide(c.Conn)
+	if err == nil {
+		c.first = first
+		select {
+		case sub.conns <- c:
+			return
+		case <-sub.done:
+			err = net.ErrClosed
+		}
 	}
-	nc.Close()
+	if !m.handOut(c) {
+		return // dropped meanwhile
+	}
+	c.Close()
+	var unknown malformed
+	if errors.As(err, &unknown) {
+		m.log.warn("connection closed: no protocol here starts like this", "peer", c.RemoteAddr(), "err", err)
+	} else {
+		m.log.log(slog.LevelDebug, "connection closed before anybody took it", "peer", c.RemoteAddr(), "err", err)
+	}
 }
 
 // decide reads as many bytes as it takes to know the protocol.
@@ -142,7 +165,8 @@ func (m *Mux) decide(nc net.Conn) (*subListener, []byte, error) {
 		if sub, more, bad := m.protocol(buf); bad != nil {
 			return nil, nil, bad
 		} else if !more {
-			return sub, buf, nc.SetReadDeadline(time.Time{})
+			nc.SetReadDeadline(time.Time{}) // fails if it is closed already, which whoever reads will see
+			return sub, buf, nil
 		}
 		switch {
 		case err == nil:
@@ -181,22 +205,14 @@ func (m *Mux) protocol(b []byte) (sub *subListener, more bool, err error) {
 // subListener is a net.Listener for one protocol.
 type subListener struct {
 	mux   *Mux
-	conns chan net.Conn // unbuffered: what Accept has not taken still belongs to a goroutine of the Mux
+	conns chan *muxConn
 	done  chan struct{}
 	once  sync.Once
 	err   error // what Accept says after done
 }
 
 func newSubListener(m *Mux) *subListener {
-	return &subListener{mux: m, conns: make(chan net.Conn), done: make(chan struct{})}
-}
-
-func (l *subListener) deliver(nc net.Conn) {
-	select {
-	case l.conns <- nc:
-	case <-l.done:
-		nc.Close()
-	}
+	return &subListener{mux: m, conns: make(chan *muxConn), done: make(chan struct{})}
 }
 
 func (l *subListener) end(err error) {
@@ -208,16 +224,20 @@ func (l *subListener) end(err error) {
 
 // Accept returns the next connection of this protocol, and net.ErrClosed after Close.
 func (l *subListener) Accept() (net.Conn, error) {
-	select {
-	case <-l.done:
-		return nil, l.err
-	default:
-	}
-	select {
-	case nc := <-l.conns:
-		return nc, nil
-	case <-l.done:
-		return nil, l.err
+	for {
+		select {
+		case <-l.done:
+			return nil, l.err
+		default:
+		}
+		select {
+		case c := <-l.conns:
+			if l.mux.handOut(c) {
+				return c, nil
+			}
+		case <-l.done:
+			return nil, l.err
+		}
 	}
 }
 
@@ -230,14 +250,15 @@ func (l *subListener) Close() error {
 // Addr is the address of the shared port.
 func (l *subListener) Addr() net.Addr { return l.mux.listener.Addr() }
 
-// peekedConn gives back the bytes that were read to tell its protocol.
-type peekedConn struct {
+// muxConn is a connection that gives back the bytes which were read to tell its protocol.
+type muxConn struct {
 	net.Conn
-	first []byte
+	first   []byte
+	waiting *list.Element // in Mux.waiting, nil when it no longer is; guarded by Mux.mu
 }
 
 // Read reads the first bytes again, then goes on. As with any net.Conn, one goroutine may read at a time.
-func (c *peekedConn) Read(p []byte) (int, error) {
+func (c *muxConn) Read(p []byte) (int, error) {
 	if len(c.first) > 0 {
 		n := copy(p, c.first)
 		if c.first = c.first[n:]; len(c.first) == 0 {

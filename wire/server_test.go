@@ -75,13 +75,19 @@ func (l *logBuffer) String() string {
 
 func (l *logBuffer) logger() *slog.Logger { return slog.New(slog.NewTextHandler(l, nil)) }
 
-// start runs a server on loopback until the test ends, and returns it with its address.
-func start(t testing.TB, config Config) (*Server, string) {
+func listen(t testing.TB) net.Listener {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
+	return l
+}
+
+// start runs a server on loopback until the test ends, and returns it with its address.
+func start(t testing.TB, config Config) (*Server, string) {
+	t.Helper()
+	l := listen(t)
 	s := NewServer(config)
 	served := make(chan error, 1)
 	go func() { served <- s.Serve(l) }()

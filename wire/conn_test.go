@@ -1,0 +1,290 @@
+package wire
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+// metadata is a request that its Handler can tell apart: it asks for one topic with this name.
+func metadata(name string) *kmsg.MetadataRequest {
+	req := kmsg.NewPtrMetadataRequest()
+	topic := kmsg.NewMetadataRequestTopic()
+	topic.Topic = kmsg.StringPtr(name)
+	req.Topics = append(req.Topics, topic)
+	return req
+}
+
+func topicOf(req kmsg.Request) string { return *req.(*kmsg.MetadataRequest).Topics[0].Topic }
+
+// handles makes a Handler of a function for what metadata requests ask for.
+func handles(f func(ctx context.Context, topic string) error) *handler {
+	return &handler{testVersions, func(ctx context.Context, _ Caller, req kmsg.Request) (kmsg.Response, error) {
+		if err := f(ctx, topicOf(req)); err != nil {
+			return nil, err
+		}
+		return emptyAnswer(req), nil
+	}}
+}
+
+func TestAnswersComeInTheOrderOfRequestsWhateverFinishesFirst(t *testing.T) {
+	const n = 20
+	var done [n + 1]chan struct{}
+	for i := range done {
+		done[i] = make(chan struct{})
+	}
+	close(done[n])
+	_, addr := start(t, Config{Handler: handles(func(_ context.Context, topic string) error {
+		var i int
+		fmt.Sscan(topic, &i)
+		<-done[i+1] // the last finishes first
+		close(done[i])
+		return nil
+	})})
+	nc := dial(t, addr)
+	var all []byte
+	for i := range n {
+		all = append(all, request(metadata(fmt.Sprint(i)), int16(i%14), int32(i))...)
+	}
+	send(t, nc, all)
+	for i := range n {
+		if correlation, _ := receive(t, nc); correlation != int32(i) {
+			t.Fatalf("answer %d is to request %d", i, correlation)
+		}
+	}
+}
+
+func TestRequestsInProgressAreLimited(t *testing.T) {
+	const limit = 3
+	started, proceed := make(chan string, 100), make(chan struct{})
+	var running atomic.Int32
+	_, addr := start(t, Config{MaxInFlight: limit, Handler: handles(func(_ context.Context, topic string) error {
+		if running.Add(1) > limit {
+			t.Error("too many requests in progress")
+		}
+		started <- topic
+		<-proceed
+		running.Add(-1)
+		return nil
+	})})
+	nc := dial(t, addr)
+	for i := range 10 {
+		send(t, nc, request(metadata("x"), 9, int32(i)))
+	}
+	for range limit {
+		<-started
+	}
+	close(proceed)
+	for i := range 10 {
+		if correlation, _ := receive(t, nc); correlation != int32(i) {
+			t.Fatalf("answer %d is to request %d", i, correlation)
+		}
+	}
+}
+
+func TestAnErrorOfTheHandlerEndsTheConnectionAfterEarlierAnswers(t *testing.T) {
+	var log logBuffer
+	s, addr := start(t, Config{Logger: log.logger(), Handler: handles(func(_ context.Context, topic string) error {
+		if topic == "bad" {
+			return errors.New("the log is on fire")
+		}
+		return nil
+	})})
+	nc := dial(t, addr)
+	send(t, nc, append(request(metadata("good"), 9, 1), request(metadata("bad"), 9, 2)...))
+	if correlation, _ := receive(t, nc); correlation != 1 {
+		t.Errorf("answer to %d", correlation)
+	}
+	expectClosed(t, nc)
+	shutdown(t, s)
+	if got := log.String(); strings.Count(got, "\n") != 1 || !strings.Contains(got, "Metadata version 9: the log is on fire") {
+		t.Errorf("logged %q", got)
+	}
+	if m := s.Metrics(); m.Failed != 1 || m.Malformed != 0 || m.Open != 0 || m.Requests[3] != 2 {
+		t.Errorf("%+v", m)
+	}
+}
+
+func TestWrongAnswersAreTheHandlersFault(t *testing.T) {
+	for name, resp := range map[string]kmsg.Response{"none": nil, "another API's": kmsg.NewPtrFetchResponse()} {
+		t.Run(name, func(t *testing.T) {
+			h := answers()
+			h.handle = func(context.Context, Caller, kmsg.Request) (kmsg.Response, error) { return resp, nil }
+			s, addr := start(t, Config{Handler: h})
+			nc := dial(t, addr)
+			send(t, nc, request(metadata("x"), 9, 1))
+			expectClosed(t, nc)
+			shutdown(t, s)
+			if m := s.Metrics(); m.Failed != 1 {
+				t.Errorf("%+v", m)
+			}
+		})
+	}
+}
+
+func TestRequestsEndWithTheirConnection(t *testing.T) {
+	started, ended := make(chan struct{}), make(chan error)
+	_, addr := start(t, Config{Handler: handles(func(ctx context.Context, _ string) error {
+		close(started)
+		<-ctx.Done()
+		ended <- ctx.Err()
+		return ctx.Err()
+	})})
+	nc := dial(t, addr)
+	send(t, nc, request(metadata("x"), 9, 1))
+	<-started
+	nc.Close()
+	if err := <-ended; !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+}
+
+func TestShutdownAnswersWhatIsInProgress(t *testing.T) {
+	started, proceed := make(chan struct{}, 2), make(chan struct{})
+	s, addr := start(t, Config{Handler: handles(func(ctx context.Context, _ string) error {
+		started <- struct{}{}
+		<-proceed
+		return ctx.Err()
+	})})
+	nc, idle := dial(t, addr), dial(t, addr)
+	send(t, nc, append(request(metadata("x"), 9, 1), request(metadata("y"), 9, 2)...))
+	<-started
+	<-started
+	send(t, nc, unhex(t, "000000")) // half of a third, which is never taken
+	done := make(chan error)
+	go func() { done <- s.Shutdown(t.Context()) }()
+	expectClosed(t, idle)
+	close(proceed)
+	for i := range 2 {
+		if correlation, _ := receive(t, nc); correlation != int32(i+1) {
+			t.Errorf("answer to %d", correlation)
+		}
+	}
+	expectClosed(t, nc)
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+	if nc, err := net.Dial("tcp", addr); err == nil {
+		nc.Close()
+		t.Error("still accepts connections")
+	}
+	if err := s.Serve(listen(t)); err != nil {
+		t.Errorf("Serve after Shutdown: %v", err)
+	}
+}
+
+func TestShutdownCutsOffWhatTakesTooLong(t *testing.T) {
+	started := make(chan struct{})
+	var running atomic.Bool
+	s, addr := start(t, Config{Handler: handles(func(ctx context.Context, _ string) error {
+		running.Store(true)
+		defer running.Store(false)
+		close(started)
+		<-ctx.Done()
+		return ctx.Err()
+	})})
+	nc := dial(t, addr)
+	send(t, nc, request(metadata("x"), 9, 1))
+	<-started
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := s.Shutdown(ctx); !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+	if running.Load() {
+		t.Error("a Handle is still running")
+	}
+	expectClosed(t, nc)
+}
+
+func TestTooManyConnectionsAreRefused(t *testing.T) {
+	var log logBuffer
+	s, addr := start(t, Config{Handler: answers(), MaxConnections: 1, Logger: log.logger()})
+	first := dial(t, addr)
+	send(t, first, request(kmsg.NewPtrApiVersionsRequest(), 0, 1))
+	receive(t, first)
+	expectClosed(t, dial(t, addr))
+	send(t, first, request(kmsg.NewPtrApiVersionsRequest(), 0, 2))
+	receive(t, first)
+	if m := s.Metrics(); m.Open != 1 || m.Refused != 1 || !strings.Contains(log.String(), "too many") {
+		t.Errorf("%+v, logged %q", m, log.String())
+	}
+}
+
+// pipe is a connection to a server that lives in a synctest bubble, where sockets cannot.
+func pipe(t *testing.T, config Config) (*Server, net.Conn) {
+	client, server := net.Pipe()
+	s := NewServer(config)
+	s.start(server)
+	t.Cleanup(func() {
+		client.Close()
+		s.Shutdown(context.Background())
+	})
+	return s, client
+}
+
+func TestIdleConnectionsAreClosed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		begin := time.Now()
+		_, nc := pipe(t, Config{Handler: handles(func(context.Context, string) error {
+			time.Sleep(25 * time.Minute) // is in progress, thus not idle
+			return nil
+		})})
+		go nc.Write(request(metadata("x"), 9, 1))
+		receive(t, nc)
+		answered := time.Since(begin)
+		expectClosed(t, nc)
+		if idle := time.Since(begin) - answered; answered != 25*time.Minute || idle <= 0 || idle > 10*time.Minute {
+			t.Errorf("answered after %v, closed %v later", answered, idle)
+		}
+	})
+}
+
+func TestSlowFramesAreCutOff(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log logBuffer
+		s, nc := pipe(t, Config{Handler: answers(), Logger: log.logger()})
+		frame := request(kmsg.NewPtrApiVersionsRequest(), 4, 1)
+		for _, b := range frame { // 1 byte a second is slow, but not too slow
+			send(t, nc, []byte{b})
+			time.Sleep(time.Second)
+		}
+		receive(t, nc)
+
+		begin := time.Now()
+		var err error
+		for sent := 0; err == nil; sent++ {
+			_, err = nc.Write([]byte{0, 0, 16, 0, 0}[min(sent, 4):][:1])
+			time.Sleep(time.Second)
+		}
+		if d := time.Since(begin); d < 30*time.Second || d > 35*time.Second {
+			t.Errorf("cut off after %v", d)
+		}
+		s.Shutdown(t.Context())
+		if !strings.Contains(log.String(), "frame has not arrived within 30s") {
+			t.Errorf("logged %q", log.String())
+		}
+	})
+}
+
+func TestPeersThatTakeNoAnswersAreClosed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, nc := pipe(t, Config{Handler: answers()})
+		begin := time.Now()
+		send(t, nc, request(kmsg.NewPtrApiVersionsRequest(), 4, 1))
+		io.ReadFull(nc, make([]byte, 1)) // and no more
+		s.Shutdown(t.Context())
+		if d := time.Since(begin); d != 30*time.Second {
+			t.Errorf("closed after %v", d)
+		}
+	})
+}
