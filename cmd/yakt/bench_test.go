@@ -26,6 +26,7 @@ func BenchmarkCreateTopics(b *testing.B) {
 }
 
 func benchmarkCreateTopics(b *testing.B, clients int) {
+	keepHeapFloor()
 	n, addr := benchmarkNode(b)
 	broker := harness.StartStandIn(b, &harness.Yakt{Addr: addr, ClusterID: n.log.ClusterID()}, 101)
 	defer broker.Stop()

@@ -38,6 +38,7 @@ func (c *serverCmd) Run() error {
 		return err
 	}
 	logger := newLogger(os.Stderr, c.LogLevel)
+	keepHeapFloor()
 	if len(settings.Ignored) > 0 {
 		logger.Warn("these keys have no effect in this controller (a broker's own, not applied by this build, or misspelled)",
 			"file", c.Config, "keys", strings.Join(settings.Ignored, ","))
