@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"bytes"
 	"math"
 	"slices"
 
@@ -171,14 +172,26 @@ func (v *View) beginShutdown(b *image.Broker, now brokerState) (recs []records.R
 // elected may lie in a failed directory. If there is not room for everything it is only some of the partitions; the
 // broker names its failed directories in every heartbeat.
 func (v *View) takeOffline(recs []records.Record, b *image.Broker, offline []records.UUID) []records.Record {
-	left := slices.DeleteFunc(slices.Clone(b.LogDirs), func(d records.UUID) bool { return slices.Contains(offline, d) })
+	if len(offline) == 0 {
+		return recs
+	}
+	gone := make(map[records.UUID]bool, len(b.LogDirs))
+	for _, dir := range b.LogDirs {
+		gone[dir] = false
+	}
+	for _, dir := range offline {
+		if _, ok := gone[dir]; ok {
+			gone[dir] = true
+		}
+	}
+	left := slices.DeleteFunc(slices.Clone(b.LogDirs), func(dir records.UUID) bool { return gone[dir] })
 	if len(left) == len(b.LogDirs) {
 		return recs
 	}
 	v = v.after(recs)
 	failed := func(p *image.Partition) bool {
 		dir, ok := p.Directory(b.ID)
-		return ok && slices.Contains(b.LogDirs, dir) && slices.Contains(offline, dir)
+		return ok && gone[dir]
 	}
 	recs, all := v.moveLeaders(recs, MaxRecords, leaving(b.ID), v.partitionsOf(b.ID, failed))
 	if !all || len(recs) == MaxRecords {
@@ -205,10 +218,12 @@ func (v *View) after(recs []records.Record) *View {
 
 // sameDirectories compares lists whose order and repetitions mean nothing.
 func sameDirectories(a, b []records.UUID) bool {
-	within := func(a, b []records.UUID) bool {
-		return !slices.ContainsFunc(a, func(d records.UUID) bool { return !slices.Contains(b, d) })
+	set := func(list []records.UUID) []records.UUID {
+		list = slices.Clone(list)
+		slices.SortFunc(list, func(a, b records.UUID) int { return bytes.Compare(a[:], b[:]) })
+		return slices.Compact(list)
 	}
-	return within(a, b) && within(b, a)
+	return slices.Equal(a, b) || slices.Equal(set(a), set(b))
 }
 
 // FenceBroker fences a broker whose session has ended. The partitions go first; if there are more than [MaxRecords]

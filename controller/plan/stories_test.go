@@ -383,7 +383,7 @@ func (s *story) cmdFeature(d *datadriven.TestData) string {
 	return ""
 }
 
-// reassign topic=orders partition=0 replicas=1,2,3 [adding=3] [removing=1]: the state of a reassignment under way.
+// reassign topic=orders partition=0 replicas=1,2,3 [adding=3] [removing=1] [dirs=d1,d2,d3]: the state of a reassignment under way.
 func (s *story) cmdReassign(d *datadriven.TestData) string {
 	a := args{s.tb, d}
 	t, ok := s.image.TopicByName(a.text("topic", ""))
@@ -392,6 +392,9 @@ func (s *story) cmdReassign(d *datadriven.TestData) string {
 	}
 	r := records.NewPartitionChange(t.ID, int32(a.number("partition", 0)))
 	r.Replicas, r.AddingReplicas, r.RemovingReplicas = a.ids("replicas"), a.ids("adding"), a.ids("removing")
+	for _, name := range a.list("dirs") {
+		r.Directories = append(r.Directories, dirID(name))
+	}
 	s.write(r)
 	return ""
 }

@@ -28,6 +28,7 @@ type story struct {
 	seed     uint64
 	settings Settings
 	sessions *storySessions
+	written  []string // the records so far: version and short form
 
 	commands map[string]func(*story, *datadriven.TestData) string
 }
@@ -171,6 +172,7 @@ func (s *story) write(recs ...records.Record) {
 		if value2, err := records.AppendRecord(nil, back, version); err != nil || !bytes.Equal(value, value2) {
 			s.tb.Fatalf("a record that changes when read: %s: %v", s.short(r), err)
 		}
+		s.written = append(s.written, fmt.Sprintf("v%d %s", version, s.short(r)))
 		edit.Replay(back, s.image.EndOffset()+int64(i))
 	}
 	s.image = edit.Image()
