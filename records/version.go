@@ -109,7 +109,7 @@ func VersionOf(r Record, level MetadataVersion) int16 {
 		switch {
 		case r.CordonedLogDirs != nil:
 			return 3
-		case len(r.LogDirs) > 0:
+		case r.LogDirs != nil: // empty when the last one went offline
 			return 2
 		case r.InControlledShutdown != 0:
 			return 1
