@@ -12,8 +12,17 @@ type Metadata struct {
 	ControllerID int32    `json:"controllerId"`
 	Offset       int64    `json:"offset"`
 	Epoch        int32    `json:"epoch"`
+	Voters       []Voter  `json:"voters"`
 	Brokers      []Broker `json:"brokers"`
 	Topics       []Topic  `json:"topics"`
+}
+
+// Voter is one member of the quorum.
+type Voter struct {
+	VoterID   int32 `json:"voterId"`
+	Endpoints []struct {
+		Name string `json:"name"`
+	} `json:"endpoints"`
 }
 
 // Broker is one registered broker.

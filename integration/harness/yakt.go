@@ -46,12 +46,25 @@ func StartYakt(t testing.TB, args ...string) *Yakt {
 func (y *Yakt) Start(t testing.TB) {
 	t.Helper()
 	y.process = StartServer(y.life, append([]string{"-a", y.Addr, "-d", y.Dir}, y.args...)...)
+	y.waitReady(t)
+}
+
+// Attach takes over a server that was started with arguments of the test's own, and waits until it is ready.
+func Attach(t testing.TB, p *Process, addr, dir string) *Yakt {
+	t.Helper()
+	y := &Yakt{Addr: addr, Dir: dir, life: t, process: p}
+	y.waitReady(t)
+	return y
+}
+
+func (y *Yakt) waitReady(t testing.TB) {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), startTimeout)
 	defer cancel()
-	if err := y.process.Output().WaitFor(ctx, func(text string) bool { return bannerField(text, "cluster id") != "" }); err != nil {
+	if err := y.process.Output().WaitFor(ctx, func(text string) bool { return BannerField(text, "cluster id") != "" }); err != nil {
 		t.Fatalf("yakt printed no cluster id: %v\n%s", err, y.process.Output())
 	}
-	id := bannerField(y.process.Output().String(), "cluster id")
+	id := BannerField(y.process.Output().String(), "cluster id")
 	if y.ClusterID != "" && id != y.ClusterID {
 		t.Fatalf("the cluster id was %s and is %s after a restart", y.ClusterID, id)
 	}
@@ -83,11 +96,18 @@ func (y *Yakt) Stop(t testing.TB) {
 
 // Ready asks /readyz.
 func (y *Yakt) Ready() error {
-	body, err := y.get("/readyz")
+	_, err := y.Get("/readyz")
+	return err
+}
+
+// Get is the body of a GET that succeeded.
+func (y *Yakt) Get(path string) ([]byte, error) {
+	body, err := y.get(path)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	return body.Close()
+	defer body.Close()
+	return io.ReadAll(body)
 }
 
 // get opens the body of a GET that succeeded.
@@ -107,8 +127,8 @@ func (y *Yakt) get(path string) (io.ReadCloser, error) {
 // web keeps no connections: a test that has killed the server is not to meet the old one.
 var web = http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
 
-// bannerField reads a line `  name  value` of what the server prints at its start.
-func bannerField(text, name string) string {
+// BannerField reads a line `  name  value` of what the server prints at its start.
+func BannerField(text, name string) string {
 	for line := range strings.Lines(text) {
 		if value, ok := strings.CutPrefix(strings.TrimSpace(line), name+"  "); ok && strings.HasSuffix(line, "\n") {
 			return strings.TrimSpace(value)
