@@ -79,6 +79,8 @@ type Config struct {
 	directory records.UUID
 }
 
+var discard = slog.New(slog.DiscardHandler)
+
 func (c *Config) setDefaults() error {
 	switch {
 	case c.Dir == "":
@@ -98,7 +100,7 @@ func (c *Config) setDefaults() error {
 		c.ListenerName = "CONTROLLER"
 	}
 	if c.Logger == nil {
-		c.Logger = slog.New(slog.DiscardHandler)
+		c.Logger = discard
 	}
 	if c.Fatal == nil {
 		c.Fatal = func(err error) {

@@ -49,6 +49,7 @@ type store struct {
 	failed atomic.Bool
 	opened atomic.Bool // until Open has returned, errors are returned to it instead of ending the goroutine
 
+	writing     sync.Mutex // held over one synced write
 	mu          sync.Mutex
 	first, last uint64 // 0, 0: empty
 	keepFrom    uint64 // no entry from here on is deleted as old: the index of the oldest snapshot kept
@@ -101,6 +102,12 @@ func openStore(fs vfs.FS, dir string, lock *pebble.Lock, logger *slog.Logger, on
 		CompactionConcurrencyRange:  func() (int, int) { return 1, 1 },
 	}
 	opts.Experimental.ReadSamplingMultiplier = -1 // no compactions because of reads
+	if err := prepareFormat(fs, dir, opts); err != nil {
+		return nil, fmt.Errorf("raftlog: prepare the database in %s: %w", dir, err)
+	}
+	if err := checkTail(fs, dir); err != nil {
+		return nil, err
+	}
 	db, err := pebble.Open(dir, opts)
 	if err != nil {
 		if pebble.IsCorruptionError(err) {
@@ -114,6 +121,21 @@ func openStore(fs vfs.FS, dir string, lock *pebble.Lock, logger *slog.Logger, on
 		return nil, errors.Join(err, db.Close())
 	}
 	return s, nil
+}
+
+// prepareFormat opens and closes a database that is new or of an older format. Pebble begins its write-ahead log before it
+// raises the format, so the first log after that is in the old one, without the marks that say how far it was synced:
+// damage in it would be taken for a torn tail.
+func prepareFormat(fs vfs.FS, dir string, opts *pebble.Options) error {
+	desc, err := pebble.Peek(dir, fs)
+	if err != nil || desc.Exists && desc.FormatMajorVersion >= opts.FormatMajorVersion {
+		return err
+	}
+	db, err := pebble.Open(dir, opts)
+	if err != nil {
+		return err
+	}
+	return db.Close()
 }
 
 // load finds the ends of the log and the current term.
@@ -140,9 +162,12 @@ func (s *store) load() error {
 
 func (s *store) close() error { return s.db.Close() }
 
-// commit writes b and waits for the disk.
+// commit writes b and waits for the disk. No write begins before the one before it is durable: that is what lets
+// waltail.go tell damage from a torn write.
 func (s *store) commit(b *pebble.Batch, what string) error {
 	defer b.Close()
+	s.writing.Lock()
+	defer s.writing.Unlock()
 	if s.failed.Load() {
 		return s.stop(errors.New("raftlog: an earlier write failed"))
 	}
