@@ -39,9 +39,9 @@ func ReadRecordStrict(value []byte) (Record, int16, error) {
 func sensible(r Record) error {
 	switch r := r.(type) {
 	case *RegisterBroker:
-		return oneOfEndpoints(r.EndPoints)
+		return sensibleEndpoints(r.EndPoints)
 	case *RegisterController:
-		return oneOfEndpoints(r.EndPoints)
+		return sensibleEndpoints(r.EndPoints)
 	case *Partition:
 		return within("leaderRecoveryState", r.LeaderRecoveryState, 0, 1)
 	case *PartitionChange:
@@ -83,7 +83,7 @@ func sensible(r Record) error {
 	return nil
 }
 
-func oneOfEndpoints(endpoints []Endpoint) error {
+func sensibleEndpoints(endpoints []Endpoint) error {
 	for _, e := range endpoints {
 		if e.SecurityProtocol < 0 || e.SecurityProtocol > 3 {
 			return fmt.Errorf("securityProtocol: %d means nothing", e.SecurityProtocol)
