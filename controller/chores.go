@@ -11,6 +11,10 @@ import (
 // it could not hear either.
 const stall = 20 * tickInterval
 
+// electionInterval is how often leaderless partitions are looked at again: what an election could not finish in one
+// operation, and unclean elections that have been allowed since.
+const electionInterval = 30 * time.Second
+
 // chores does the active controller's periodic work.
 func (c *Controller) chores() {
 	now := c.clock()
@@ -22,22 +26,34 @@ func (c *Controller) chores() {
 		return
 	}
 	c.fenceSilent(now)
+	if now.Sub(c.lastElection) >= electionInterval {
+		c.lastElection = now
+		c.chore("ElectLeaderless", plan.ElectLeaderless, nil)
+	}
 }
 
-// fenceSilent fences the brokers that have not been heard from for a session, one operation a broker.
+// chore queues something that the controller does by itself.
+func (c *Controller) chore(name string, plan func(*plan.View) plan.Result, settled func(error)) {
+	c.writer.queue = append(c.writer.queue, &operation{name: name, plan: plan, settled: settled})
+	c.writer.mail.signal()
+}
+
+// fenceSilent fences the brokers that have not been heard from for a session, one operation a broker. One that is fenced
+// already, because it was told to stop, is fenced once more when its session ends, as Apache does.
 func (c *Controller) fenceSilent(now time.Time) {
 	for b := range c.writer.head.Brokers() {
-		if b.Fenced || b.IncarnationID == records.ZeroUUID || c.fencing[b.ID] || !c.sessions.expired(b.ID, b.Epoch, now) {
+		if b.IncarnationID == records.ZeroUUID || c.fencing[b.ID] {
+			continue
+		}
+		if b.Fenced && !c.sessions.lapsed(b.ID, b.Epoch, now) || !b.Fenced && !c.sessions.expired(b.ID, b.Epoch, now) {
 			continue
 		}
 		id := b.ID
-		c.logger.Warn("broker fenced: not heard from for a session", "broker", id, "timeout", c.sessions.timeout)
+		if !b.Fenced {
+			c.logger.Warn("broker fenced: not heard from for a session", "broker", id, "timeout", c.sessions.timeout)
+		}
 		c.fencing[id] = true
-		c.writer.queue = append(c.writer.queue, &operation{
-			name:    "BrokerSessionExpiry",
-			plan:    func(v *plan.View) plan.Result { return plan.FenceBroker(v, id) },
-			settled: func(error) { delete(c.fencing, id) },
-		})
+		c.chore("BrokerSessionExpiry", func(v *plan.View) plan.Result { return plan.FenceBroker(v, id) },
+			func(error) { delete(c.fencing, id) })
 	}
-	c.writer.mail.signal()
 }

@@ -80,8 +80,11 @@ func (s *sessions) change(c *plan.SessionChange, end int64) {
 	if c.MetadataOffset >= 0 {
 		e.metadataOffset = c.MetadataOffset
 	}
-	if c.BeginShutdown {
+	switch {
+	case c.BeginShutdown:
 		e.shutdownOffset = end
+	case c.EndShutdown:
+		e.shutdownOffset = -1
 	}
 }
 
@@ -95,6 +98,14 @@ func (s *sessions) expired(id int32, epoch int64, now time.Time) bool {
 		e.contact = now
 	}
 	return now.Sub(e.contact) >= s.timeout
+}
+
+// lapsed says whether the broker had a session in this epoch that has run out.
+func (s *sessions) lapsed(id int32, epoch int64, now time.Time) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	e := s.by[id]
+	return e != nil && e.epoch == epoch && !e.contact.IsZero() && now.Sub(e.contact) >= s.timeout
 }
 
 // Alive implements plan.Sessions.

@@ -165,6 +165,9 @@ func (w *writer) round() {
 		next := w.head.EndOffset()
 		result := op.plan(&plan.View{Image: w.head, Now: now, NextOffset: next, Sessions: w.sessions, Rand: w.rand, Settings: w.settings})
 		op.response = result.Response
+		if result.Refusal != nil {
+			w.logger.Info("refused", "who", op.who(), "err", result.Refusal)
+		}
 		if n := len(result.Records); n > 0 {
 			if b == nil {
 				b = w.newBatch(now)
