@@ -7,6 +7,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"yakt/controller/plan"
+	"yakt/records"
 )
 
 var (
@@ -15,12 +16,24 @@ var (
 	errUnsettled = errors.New("controller: work of an earlier term has not settled yet")
 
 	errTooLarge   = &plan.Refusal{Err: kerr.PolicyViolation, Message: "The request makes more metadata than fits into one batch of 8 MiB; split it into several requests."}
+	errUnwritable = &plan.Refusal{Err: kerr.InvalidRequest, Message: "The request holds a value that cannot be stored, such as text that is not UTF-8; correct it."}
 	errOverloaded = &plan.Refusal{Err: kerr.RequestTimedOut, Message: "Too many requests are waiting for the active controller; try again later."}
 	errNotLeading = &plan.Refusal{Err: kerr.NotController, Message: "This node is not the active controller; ask for the cluster's metadata and send the request to the one it names."}
 )
 
 // notController is the answer that makes a client look for the active controller and send the request again.
 func notController(req kmsg.Request) kmsg.Response { return refusal(req, errNotLeading) }
+
+// unwritable answers a request whose records cannot be written; nil for the controller's own operations.
+func unwritable(req kmsg.Request, err error) kmsg.Response {
+	switch {
+	case req == nil:
+		return nil
+	case errors.Is(err, records.ErrBatchFull):
+		return refusal(req, errTooLarge)
+	}
+	return refusal(req, errUnwritable)
+}
 
 // refusal answers a whole request with one error, wherever its response type reports errors.
 func refusal(req kmsg.Request, r *plan.Refusal) kmsg.Response {

@@ -1,6 +1,7 @@
 package controller
 
 import (
+	"fmt"
 	"slices"
 
 	"yakt/controller/plan"
@@ -76,8 +77,8 @@ func (c *Controller) activate(term int32) {
 	if len(result.Records) > 0 {
 		b := w.newBatch(now)
 		next := w.head.EndOffset()
-		if !w.add(b, result.Records) {
-			panic("controller: activation records exceed a batch")
+		if err := w.add(b, result.Records); err != nil {
+			panic(fmt.Sprintf("controller: activation records: %v", err))
 		}
 		edit := w.head.Edit()
 		for i, r := range result.Records {

@@ -1,7 +1,6 @@
 package controller
 
 import (
-	"errors"
 	"log/slog"
 	"math/rand/v2"
 	"sync"
@@ -172,9 +171,9 @@ func (w *writer) round() {
 			if b == nil {
 				b = w.newBatch(now)
 			}
-			if !w.add(b, result.Records) {
-				w.logger.Warn("operation refused: its records exceed the largest batch", "records", n, "bytes", records.MaxBatchBytes, "who", op.who())
-				op.response = refusal(op.request, errTooLarge)
+			if err := w.add(b, result.Records); err != nil {
+				w.logger.Error("operation refused: its records cannot be written", "records", n, "who", op.who(), "err", err)
+				op.response = unwritable(op.request, err)
 			} else {
 				edit := w.head.Edit()
 				for i, r := range result.Records {
@@ -204,23 +203,21 @@ func (w *writer) round() {
 	w.append(b.Batch(), parent, encodeAuthors(authors), w.settler(f))
 }
 
-// add puts one operation's records into the batch, all of them or none.
-func (w *writer) add(b *records.BatchBuilder, rs []records.Record) bool {
+// add puts one operation's records into the batch, all of them or none. A record that cannot be written is a plan's
+// mistake; it is refused all the same, since nothing has changed yet and somebody's odd input must not end the process.
+func (w *writer) add(b *records.BatchBuilder, rs []records.Record) error {
 	mark := b.Mark()
 	level := w.head.MetadataVersion()
 	for _, r := range rs {
 		if f, ok := r.(*records.FeatureLevel); ok && f.Name == metadataVersionFeature {
 			level = records.MetadataVersion(f.Level)
 		}
-		switch err := b.Add(r, records.VersionOf(r, level)); {
-		case errors.Is(err, records.ErrBatchFull):
+		if err := b.Add(r, records.VersionOf(r, level)); err != nil {
 			b.Rollback(mark)
-			return false
-		case err != nil:
-			panic(err) // a plan must not make records that cannot be written
+			return err
 		}
 	}
-	return true
+	return nil
 }
 
 // newBatch opens the batch that comes next. Its timestamp is later than that of the one before: it names a position.
