@@ -109,9 +109,9 @@ func startNode(s Settings, l net.Listener, advertise string, logger *slog.Logger
 func (n *node) ready() error {
 	switch leader, _ := n.controller.Leader(); {
 	case leader < 0:
-		return errors.New("No leader is known: an election is under way, or the quorum has no majority.")
+		return errors.New("no leader is known: an election is under way, or the quorum has no majority")
 	case leader == n.controller.NodeID() && !n.controller.Active():
-		return errors.New("This node has been elected and is taking over.")
+		return errors.New("this node has been elected and is taking over")
 	}
 	return nil
 }

@@ -72,12 +72,21 @@ func (y *Yakt) waitReady(t testing.TB) {
 	Eventually(t, startTimeout, "yakt ready", y.Ready)
 }
 
-// StartServer runs `yakt server` with exactly these arguments and does not wait for anything.
+// StartServer runs `yakt server` with exactly these arguments and does not wait for anything. Whatever else the test
+// looks at: the program may not panic, nor race in a build that would notice.
 func StartServer(t testing.TB, args ...string) *Process {
 	t.Helper()
 	cmd := exec.Command(Binary(t), append([]string{"server"}, args...)...)
 	cmd.Dir = TempDir(t) // where a default data directory would go
-	return StartProcess(t, "yakt", cmd)
+	p := StartProcess(t, "yakt", cmd)
+	t.Cleanup(func() {
+		for _, sign := range []string{"WARNING: DATA RACE", "panic: ", "fatal error: "} {
+			if out := p.Output().String(); strings.Contains(out, sign) {
+				t.Errorf("yakt says %q:\n%s", sign, lastLines(out, 80))
+			}
+		}
+	})
+	return p
 }
 
 // Process is the running server.
