@@ -66,7 +66,7 @@ func (l *Log) Snapshot() error {
 	defer l.snapMu.Unlock()
 	start, before := time.Now(), l.unsnapped.Load()
 	err := l.wait(l.raft.Snapshot())
-	if errors.Is(err, raft.ErrNothingNewToSnapshot) || errors.Is(err, errNothingToSnapshot) {
+	if errors.Is(err, raft.ErrNothingNewToSnapshot) {
 		return nil
 	}
 	if err != nil {

@@ -105,7 +105,7 @@ func leaderChange(b records.Batch) *records.LeaderChange {
 // Snapshot implements raft.FSM.
 func (f *fsm) Snapshot() (raft.FSMSnapshot, error) {
 	if f.seq.End == 0 {
-		return nil, errNothingToSnapshot
+		return nil, raft.ErrNothingNewToSnapshot
 	}
 	id, write, err := f.log.machine.Checkpoint()
 	if err != nil {
@@ -113,16 +113,11 @@ func (f *fsm) Snapshot() (raft.FSMSnapshot, error) {
 	}
 	// raft will say that the snapshot holds every entry handed over so far; it must.
 	if at := (records.SnapshotID{EndOffset: f.seq.End, Epoch: f.seq.Epoch}); id != at {
-		return nil, fmt.Errorf("%w: the state is at offset %d of epoch %d, the log at %d of %d",
-			errNotNow, id.EndOffset, id.Epoch, at.EndOffset, at.Epoch)
+		return nil, fmt.Errorf("not now: the state is at offset %d of epoch %d, the log at %d of %d",
+			id.EndOffset, id.Epoch, at.EndOffset, at.Epoch)
 	}
 	return &fsmSnapshot{id: id, write: write}, nil
 }
-
-var (
-	errNothingToSnapshot = errors.New("raftlog: nothing to snapshot")
-	errNotNow            = errors.New("raftlog: no snapshot can be taken now")
-)
 
 type fsmSnapshot struct {
 	id    records.SnapshotID

@@ -20,6 +20,7 @@ type leaders struct {
 	mu    sync.Mutex
 	id    int32 // -1: not known
 	epoch int32
+	watch func(id, epoch int32) // for tests: told of every pair
 }
 
 // publish makes (id, epoch) the pair if that is news, and says whether it was.
@@ -33,6 +34,9 @@ func (p *leaders) publish(id, epoch int32) (news bool, err error) {
 		return false, fmt.Errorf("raftlog: nodes %d and %d both claim to lead epoch %d", p.id, id, epoch)
 	}
 	p.id, p.epoch = id, epoch
+	if p.watch != nil {
+		p.watch(id, epoch)
+	}
 	return true, nil
 }
 
