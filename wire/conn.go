@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net"
 	"os"
 	"sync"
@@ -26,6 +25,9 @@ var (
 	errDrained = errors.New("drained")
 	errIdle    = errors.New("idle")
 )
+
+// errNoRoom is for frames that the limits did not admit in time.
+var errNoRoom = errors.New("no room")
 
 // handlerError is the Handler's reason to end a connection.
 type handlerError struct {
@@ -99,21 +101,18 @@ func (c *conn) serve() {
 		c.writeLoop()
 	}()
 	err := c.readLoop()
-	if answersFirst(err) {
+	var m malformed
+	switch {
+	case err == errDrained: // answers what came before, which may still fail
+	case errors.As(err, &m): // answers what came before, and that is it
 		c.note(err)
-	} else {
+	default:
 		c.fail(err)
 	}
 	close(c.calls)
 	<-written
 	c.fail(err)
 	c.logEnd()
-}
-
-// answersFirst says whether a connection that stops reading for this reason still answers what came before.
-func answersFirst(err error) bool {
-	var m malformed
-	return err == errDrained || errors.As(err, &m)
 }
 
 // note remembers the first reason there was to end the connection.
@@ -144,7 +143,7 @@ func (c *conn) drain() {
 	c.nc.SetReadDeadline(time.Unix(1, 0))
 }
 
-// logEnd writes the connection's one line.
+// logEnd writes the connection's one line. By now the reason does not change any more.
 func (c *conn) logEnd() {
 	var (
 		s = c.server
@@ -155,11 +154,13 @@ func (c *conn) logEnd() {
 	case errors.As(c.reason, &m):
 		s.counters.malformed.Add(1)
 		s.log.warn("connection closed: the request cannot be served", "peer", c.nc.RemoteAddr(), "err", c.reason)
+	case errors.Is(c.reason, errNoRoom):
+		s.log.warn("connection closed: too much is arriving at once", "peer", c.nc.RemoteAddr(), "err", c.reason)
 	case errors.As(c.reason, &h):
 		s.counters.failed.Add(1)
 		s.log.warn("connection closed: the handler gave up", "peer", c.nc.RemoteAddr(), "err", c.reason)
 	default:
-		s.log.log(slog.LevelDebug, "connection closed", "peer", c.nc.RemoteAddr(), "err", c.reason)
+		s.log.Debug("connection closed", "peer", c.nc.RemoteAddr(), "err", c.reason)
 	}
 }
 
@@ -254,7 +255,10 @@ func (c *conn) reserve(n int) error {
 	ctx, cancel := context.WithTimeout(c.ctx, timeout)
 	defer cancel()
 	if err := c.server.receive.Acquire(ctx, int64(n)); err != nil {
-		return fmt.Errorf("no room for a frame of %d bytes: %w", n, err)
+		if c.ctx.Err() == nil {
+			err = fmt.Errorf("%w for a frame of %d bytes within %v", errNoRoom, n, timeout)
+		}
+		return err
 	}
 	if err := c.readWithin(timeout); err != nil {
 		c.server.receive.Release(int64(n))
@@ -388,6 +392,9 @@ func (c *conn) write(b []byte) error {
 		}
 		n, err := c.nc.Write(b[:min(len(b), writePiece)])
 		c.server.counters.bytesOut.Add(uint64(n))
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			return malformed(fmt.Sprintf("peer has taken nothing of an answer within %v", c.server.config.WriteTimeout))
+		}
 		if err != nil {
 			return err
 		}

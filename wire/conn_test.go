@@ -63,6 +63,45 @@ func TestAnswersComeInTheOrderOfRequestsWhateverFinishesFirst(t *testing.T) {
 	}
 }
 
+func TestLargeAndSmallAnswersArriveWhole(t *testing.T) {
+	h := answers()
+	h.handle = func(_ context.Context, _ Caller, req kmsg.Request) (kmsg.Response, error) {
+		resp := req.ResponseKind().(*kmsg.MetadataResponse)
+		var n int
+		fmt.Sscan(topicOf(req), &n)
+		resp.ClusterID = kmsg.StringPtr(strings.Repeat("x", n%30000))
+		for range n / 30000 {
+			resp.Topics = append(resp.Topics, kmsg.MetadataResponseTopic{Topic: resp.ClusterID})
+		}
+		return resp, nil
+	}
+	s, addr := start(t, Config{Handler: h})
+	nc := dial(t, addr)
+	sizes := []int{0, 5_999_999, 1, 65530, 65536, 2, 3, 29999, 100_000, 4, 8_999_999, 5}
+	go func() {
+		for i, n := range sizes {
+			nc.Write(request(metadata(fmt.Sprint(n)), 8, int32(i)))
+		}
+	}()
+	received := 0
+	for i, n := range sizes {
+		correlation, rest := receive(t, nc)
+		received += 8 + len(rest)
+		resp := kmsg.NewPtrMetadataResponse()
+		resp.Version = 8
+		if err := resp.ReadFrom(rest); err != nil || correlation != int32(i) {
+			t.Fatalf("answer to %d for %d: %v", correlation, i, err)
+		}
+		if len(*resp.ClusterID) != n%30000 || len(resp.Topics) != n/30000 || strings.Trim(*resp.ClusterID, "x") != "" {
+			t.Errorf("answer %d has a name of %d bytes and %d topics", i, len(*resp.ClusterID), len(resp.Topics))
+		}
+	}
+	shutdown(t, s)
+	if m := s.Metrics(); m.BytesOut != uint64(received) {
+		t.Errorf("counted %d bytes out, of %d", m.BytesOut, received)
+	}
+}
+
 func TestRequestsInProgressAreLimited(t *testing.T) {
 	const limit = 3
 	started, proceed := make(chan string, 100), make(chan struct{})
@@ -220,6 +259,81 @@ func TestTooManyConnectionsAreRefused(t *testing.T) {
 	}
 }
 
+// busyListener has no file descriptors left, for a while.
+type busyListener struct {
+	*pipeListener
+	failures int
+}
+
+type busyError struct{}
+
+func (busyError) Error() string   { return "too many open files" }
+func (busyError) Temporary() bool { return true }
+
+func (l *busyListener) Accept() (net.Conn, error) {
+	if l.failures--; l.failures >= 0 {
+		return nil, busyError{}
+	}
+	return l.pipeListener.Accept()
+}
+
+func TestServeOutlastsALackOfFileDescriptors(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log logBuffer
+		s := NewServer(Config{Handler: answers(), Logger: log.logger()})
+		l := &busyListener{newPipeListener(), 20}
+		served := make(chan error)
+		go func() { served <- s.Serve(l) }()
+		begin := time.Now()
+		nc := l.dial()
+		if d := time.Since(begin); d < 5*time.Second || d > 20*time.Second {
+			t.Errorf("accepted after %v", d)
+		}
+		send(t, nc, request(kmsg.NewPtrApiVersionsRequest(), 0, 1))
+		receive(t, nc)
+		nc.Close()
+		shutdown(t, s)
+		if err := <-served; err != nil {
+			t.Error(err)
+		}
+		if n := strings.Count(log.String(), "too many open files"); n < 10 || n > 20 {
+			t.Errorf("%d lines", n)
+		}
+	})
+}
+
+func TestServeReportsAFailedListener(t *testing.T) {
+	s := NewServer(Config{Handler: answers()})
+	l := listen(t)
+	l.Close()
+	if err := s.Serve(l); !errors.Is(err, net.ErrClosed) {
+		t.Error(err)
+	}
+}
+
+func TestFewLinesAreLoggedForManyBadConnections(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log logBuffer
+		l := newSparseLogger(log.logger())
+		for range 100 {
+			l.warn("bad")
+		}
+		if n := strings.Count(log.String(), "\n"); n != linesPerSecond {
+			t.Errorf("%d lines", n)
+		}
+		time.Sleep(time.Second)
+		l.warn("bad")
+		l.warn("bad")
+		if got := log.String(); !strings.HasSuffix(got, "msg=bad left_out=90\n"+lastLine(got)) {
+			t.Errorf("logged %s", got)
+		}
+	})
+}
+
+func lastLine(s string) string {
+	return s[strings.LastIndex(strings.TrimSuffix(s, "\n"), "\n")+1:]
+}
+
 // pipe is a connection to a server that lives in a synctest bubble, where sockets cannot.
 func pipe(t *testing.T, config Config) (*Server, net.Conn) {
 	client, server := net.Pipe()
@@ -276,15 +390,36 @@ func TestSlowFramesAreCutOff(t *testing.T) {
 	})
 }
 
+func TestFramesThatFindNoRoomAreRefusedInTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log logBuffer
+		s, nc := pipe(t, Config{Handler: answers(), MaxReceiveBytes: 1 << 20, MaxFrameBytes: 1 << 20, Logger: log.logger()})
+		s.receive.Acquire(t.Context(), 1<<20) // by somebody who keeps it
+		begin := time.Now()
+		frame := make([]byte, 1<<20)
+		frame[1] = 0xf
+		_, err := nc.Write(frame)
+		if d := time.Since(begin); err == nil || d != 30*time.Second {
+			t.Errorf("%v after %v", err, d)
+		}
+		s.Shutdown(t.Context())
+		if !strings.Contains(log.String(), "no room for a frame of 983040 bytes within 30s") {
+			t.Errorf("logged %q", log.String())
+		}
+		s.receive.Release(1 << 20)
+	})
+}
+
 func TestPeersThatTakeNoAnswersAreClosed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s, nc := pipe(t, Config{Handler: answers()})
+		var log logBuffer
+		s, nc := pipe(t, Config{Handler: answers(), Logger: log.logger()})
 		begin := time.Now()
 		send(t, nc, request(kmsg.NewPtrApiVersionsRequest(), 4, 1))
 		io.ReadFull(nc, make([]byte, 1)) // and no more
 		s.Shutdown(t.Context())
-		if d := time.Since(begin); d != 30*time.Second {
-			t.Errorf("closed after %v", d)
+		if d := time.Since(begin); d != 30*time.Second || !strings.Contains(log.String(), "nothing of an answer within 30s") {
+			t.Errorf("closed after %v, logged %q", d, log.String())
 		}
 	})
 }

@@ -7,6 +7,7 @@ import (
 	"net"
 	"reflect"
 	"runtime"
+	"strings"
 	"sync/atomic"
 	"testing"
 
@@ -149,6 +150,58 @@ func TestHostileCountsTakeNoMemory(t *testing.T) {
 				t.Errorf("%+v", m)
 			}
 		})
+	}
+}
+
+func TestManyUnknownTagsWeighWhatTheyAllocate(t *testing.T) {
+	for _, n := range []int{1, 7, 8, 9, 16, 100, 1000, 100_000} {
+		req := kmsg.NewPtrUnregisterBrokerRequest()
+		for i := range n {
+			req.UnknownTags.Set(uint32(i), nil)
+		}
+		weight := weightOf(t, req, 0)
+		body := req.AppendTo(nil)
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		if err := kmsg.NewPtrUnregisterBrokerRequest().ReadFrom(body); err != nil {
+			t.Fatal(err)
+		}
+		runtime.ReadMemStats(&after)
+		if allocated := int64(after.TotalAlloc - before.TotalAlloc); allocated > weight-int64(len(body))+16<<10 || weight > 4*allocated+16<<10 {
+			t.Errorf("%d tags weigh %d and allocate %d", n, weight, allocated)
+		}
+	}
+}
+
+// A forwarded request counts, too: the Handler will decode it.
+func TestEnvelopesWeighWhatTheyCarry(t *testing.T) {
+	carry := func(req kmsg.Request, version int16) *kmsg.EnvelopeRequest {
+		envelope := kmsg.NewPtrEnvelopeRequest()
+		envelope.RequestData = request(req, version, 1)[4:]
+		return envelope
+	}
+	weight := weightOf(t, create(10000), 7)
+	var log logBuffer
+	s, addr := start(t, Config{Handler: answers(), MaxDecodeBytes: weight, Logger: log.logger()}) // an eighth of it is not for this
+	nc := dial(t, addr)
+	for i, envelope := range []*kmsg.EnvelopeRequest{
+		carry(create(5000), 7),
+		carry(kmsg.NewPtrListGroupsRequest(), 0), // not served: the Handler's answer says so
+		{RequestData: []byte{0, 18}},
+	} {
+		send(t, nc, request(envelope, 0, int32(i)))
+		receive(t, nc)
+	}
+	send(t, nc, request(carry(create(10000), 7), 0, 1))
+	expectClosed(t, nc)
+	nc = dial(t, addr)
+	send(t, nc, request(&kmsg.EnvelopeRequest{RequestData: unhex(t, "0012 0003 00000001 0009 41 00 00")}, 0, 1))
+	expectClosed(t, nc)
+	shutdown(t, s)
+	for _, reason := range []string{"Envelope of CreateTopics version 7 takes more than", "Envelope of ApiVersions: client id of 9 bytes"} {
+		if !strings.Contains(log.String(), reason) {
+			t.Errorf("logged %q, want %q", log.String(), reason)
+		}
 	}
 }
 

@@ -29,7 +29,7 @@ const (
 	smallFrame = 64 << 10
 )
 
-// malformed is an error that is the peer's doing.
+// malformed is an error that is the peer's doing: what it sent, or that it was too slow.
 type malformed string
 
 func (m malformed) Error() string { return string(m) }

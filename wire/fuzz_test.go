@@ -77,7 +77,7 @@ func FuzzShape(f *testing.F) {
 		f.Add(e.Key, e.Version, unhex(f, e.Request)[20:])
 	}
 	f.Fuzz(func(t *testing.T, key, version int16, body []byte) {
-		req := kmsg.RequestForKey(max(0, key))
+		req := kmsg.RequestForKey(key)
 		if req == nil || version < 0 || version > req.MaxVersion() {
 			return
 		}

@@ -1,7 +1,6 @@
 package wire
 
 import (
-	"context"
 	"log/slog"
 	"sync"
 	"time"
@@ -10,8 +9,8 @@ import (
 // linesPerSecond bounds what strangers can make us write to the log.
 const linesPerSecond = 10
 
-// sparseLogger writes at most linesPerSecond lines a second, and with the next line how many it left out.
-// It is for what peers cause; several goroutines may use it.
+// sparseLogger writes at most linesPerSecond warnings a second, and with the next one how many it left out.
+// Several goroutines may use it.
 type sparseLogger struct {
 	*slog.Logger
 	mu      sync.Mutex
@@ -22,12 +21,7 @@ type sparseLogger struct {
 
 func newSparseLogger(l *slog.Logger) *sparseLogger { return &sparseLogger{Logger: l} }
 
-func (l *sparseLogger) warn(msg string, args ...any) { l.log(slog.LevelWarn, msg, args...) }
-
-func (l *sparseLogger) log(level slog.Level, msg string, args ...any) {
-	if !l.Enabled(context.Background(), level) {
-		return
-	}
+func (l *sparseLogger) warn(msg string, args ...any) {
 	l.mu.Lock()
 	if now := time.Now(); now.Sub(l.second) >= time.Second {
 		l.second, l.written = now, 0
@@ -43,5 +37,5 @@ func (l *sparseLogger) log(level slog.Level, msg string, args ...any) {
 		l.leftOut = 0
 	}
 	l.mu.Unlock()
-	l.Log(context.Background(), level, msg, args...)
+	l.Warn(msg, args...)
 }

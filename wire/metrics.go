@@ -7,7 +7,7 @@ type Metrics struct {
 	Open      int64            // connections there are now
 	Accepted  uint64           // connections there have been
 	Refused   uint64           // connections closed because there were too many
-	Malformed uint64           // connections closed for what the peer sent
+	Malformed uint64           // connections closed for what the peer sent, or for being slow
 	Failed    uint64           // connections closed by an error of the Handler
 	BytesIn   uint64           // of requests that arrived whole
 	BytesOut  uint64           // of answers that were sent

@@ -149,7 +149,7 @@ func (m *Mux) sortOut(c *muxConn) {
 	if errors.As(err, &unknown) {
 		m.log.warn("connection closed: no protocol here starts like this", "peer", c.RemoteAddr(), "err", err)
 	} else {
-		m.log.log(slog.LevelDebug, "connection closed before anybody took it", "peer", c.RemoteAddr(), "err", err)
+		m.log.Debug("connection closed before anybody took it", "peer", c.RemoteAddr(), "err", err)
 	}
 }
 

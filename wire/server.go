@@ -11,6 +11,7 @@
 //	decode.go    a frame becomes a kmsg request, within a limit on memory
 //	shape.go     what kmsg expects of a body, and how much memory it will take
 //	metrics.go   what has been counted
+//	log.go       as many lines as strangers may cause
 //
 // # Rules
 //
@@ -19,7 +20,8 @@
 //   - Whatever a peer sends may end its own connection, with one logged line, and nothing else. An API or a
 //     version that is not served ends it too, as with Apache; only ApiVersions has an answer for that.
 //   - Memory grows with bytes that have arrived, never with numbers that a peer has merely written down.
-//     What may be held by all connections together has a limit (Config).
+//     What requests may hold in all connections together has a limit (Config). Answers have none but
+//     MaxInFlight and the WriteTimeout: whoever makes them bounds their size.
 //   - A connection's requests are handled at the same time and answered in the order in which they came.
 //     A client that needs one request to happen before another waits for the answer, as brokers do.
 //
@@ -74,10 +76,11 @@ type Config struct {
 	ListenerName string       // told to the Handler; default CONTROLLER
 
 	MaxConnections  int   // further ones are closed at once; default 4096
-	MaxInFlight     int   // requests of one connection that are read but not yet answered; default 64
+	MaxInFlight     int   // requests of one connection that are read and not yet answered; default 64
 	MaxFrameBytes   int   // a longer request ends its connection; default 8 MiB
 	MaxReceiveBytes int64 // of frames above 64 KiB that have not arrived whole, all connections together; default 64 MiB
-	MaxDecodeBytes  int64 // of requests until they are answered, all connections together; default 256 MiB
+	MaxDecodeBytes  int64 // of requests until they are answered, all connections together; default 256 MiB.
+	// A request that takes more than seven eighths of it ends its connection; the last eighth is for small ones.
 
 	FrameTimeout time.Duration // from a frame's first byte to its last; default 30 s
 	WriteTimeout time.Duration // for the peer to take in the next piece of an answer; default 30 s
@@ -226,13 +229,13 @@ func (s *Server) Shutdown(ctx context.Context) error {
 		return nil
 	case <-ctx.Done():
 	}
-	s.cancel()
 	s.mu.Lock()
 	for c := range s.conns {
 		c.fail(errShutdown)
 	}
 	s.mu.Unlock()
 	<-ended
+	s.cancel()
 	return ctx.Err()
 }
 

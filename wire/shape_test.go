@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"math"
 	"testing"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -32,4 +33,26 @@ func TestEveryRequestHasAShape(t *testing.T) {
 			t.Errorf("%s response version %d: %v", kmsg.NameForKey(key), version, err)
 		}
 	})
+}
+
+// Of what real brokers sent, every beginning fits exactly if kmsg can decode it.
+func TestHalfARequestDoesNotFit(t *testing.T) {
+	for _, e := range exchanges(t) {
+		served := newVersions(testVersions).find(e.Key)
+		h, rest := parseHeader(unhex(t, e.Request)[4:])
+		s := served.shape(h.version)
+		body, err := h.parseRest(rest, s.flexible)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for n := range len(body) + 1 {
+			req := kmsg.RequestForKey(e.Key)
+			req.SetVersion(e.Version)
+			_, misfit := s.weigh(body[:n], math.MaxInt64)
+			decoded := req.ReadFrom(body[:n])
+			if (misfit == nil) != (decoded == nil) || (misfit == nil) != (n == len(body)) {
+				t.Errorf("%s, %d of %d bytes: %v, kmsg: %v", e.API, n, len(body), misfit, decoded)
+			}
+		}
+	}
 }
