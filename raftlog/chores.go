@@ -26,11 +26,17 @@ func (l *Log) chores() {
 	defer age.Stop()
 	disk := time.NewTicker(l.config.DiskInterval)
 	defer disk.Stop()
+	var failed time.Time // do not try again with every batch
 	l.checkDisk()
 	for {
 		select {
 		case <-l.snapshotDue:
-			l.snapshotNow("size")
+			if time.Since(failed) < snapshotPause {
+				continue
+			}
+			if !l.snapshotNow("size") {
+				failed = time.Now()
+			}
 			age.Reset(l.untilOld())
 		case <-age.C:
 			if l.unsnapped.Load() > 0 {
@@ -39,6 +45,7 @@ func (l *Log) chores() {
 			age.Reset(l.untilOld())
 		case <-disk.C:
 			l.checkDisk()
+		case <-l.elected:
 			l.correctAddress()
 		case <-l.closing:
 			return
@@ -46,15 +53,21 @@ func (l *Log) chores() {
 	}
 }
 
+// snapshotPause is how long a snapshot by size is not tried again after one failed, for want of disk or because the state
+// cannot be captured just then.
+const snapshotPause = time.Second
+
 // untilOld is how long the state may go on without a snapshot.
 func (l *Log) untilOld() time.Duration {
 	return max(time.Until(time.Unix(0, l.snappedAt.Load()).Add(l.config.SnapshotInterval)), l.config.SnapshotInterval/100, time.Millisecond)
 }
 
-func (l *Log) snapshotNow(why string) {
-	if err := l.Snapshot(); err != nil && !errors.Is(err, ErrClosed) {
+func (l *Log) snapshotNow(why string) bool {
+	err := l.Snapshot()
+	if err != nil && !errors.Is(err, ErrClosed) {
 		l.logger.Warn("raftlog: no snapshot was taken", "due", why, "err", err)
 	}
+	return err == nil
 }
 
 // Snapshot takes a snapshot of what is applied now and trims the log below the older of the two that are kept.

@@ -108,10 +108,14 @@ func (l *Log) notifier() {
 		if term, ok := l.Leading(); ok && term != led {
 			led = term
 			l.peers.reset()
-			l.logger.Info("raftlog: elected", "term", term)
+			l.logger.Info("raftlog: elected", "epoch", term)
+			select {
+			case l.elected <- struct{}{}:
+			default:
+			}
 		} else if !ok && led != 0 {
+			l.logger.Info("raftlog: no longer the leader", "epoch", led)
 			led = 0
-			l.logger.Info("raftlog: no longer the leader", "term", term)
 		}
 		l.mu.Lock()
 		f := l.notify

@@ -144,6 +144,7 @@ type Log struct {
 	toVerify            *line[func(error)]
 	woken               chan struct{} // something for the notifier
 	snapshotDue         chan struct{}
+	elected             chan struct{}
 	closing             chan struct{} // Close was called
 	dead                chan struct{} // raft answers no more: the log failed or is closed
 	deadOnce            sync.Once

@@ -2,8 +2,6 @@ package raftlog
 
 import (
 	"bytes"
-	"context"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -301,16 +299,4 @@ func readAll(t testing.TB, l *Log, maxBytes int) []records.Batch {
 
 func sameBatches(a, b []records.Batch) bool {
 	return slices.EqualFunc(a, b, func(x, y records.Batch) bool { return bytes.Equal(x, y) })
-}
-
-func waitFor(l *Log, offset int64) error {
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
-	defer cancel()
-	for l.EndOffset() <= offset {
-		l.Wait(ctx, offset)
-		if ctx.Err() != nil {
-			return errors.New("the end offset never came")
-		}
-	}
-	return nil
 }

@@ -28,7 +28,7 @@ func Open(config Config) (*Log, error) {
 	l := &Log{
 		config: config, logger: config.Logger, machine: config.Machine, offsets: &offsets{},
 		toPropose: newLine[*proposal](), toSettle: newLine[*proposal](), toVerify: newLine[func(error)](),
-		woken: make(chan struct{}, 1), snapshotDue: make(chan struct{}, 1),
+		woken: make(chan struct{}, 1), snapshotDue: make(chan struct{}, 1), elected: make(chan struct{}, 1),
 		closing: make(chan struct{}), dead: make(chan struct{}),
 		leaders: leaders{id: -1},
 	}
