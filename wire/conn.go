@@ -41,11 +41,13 @@ func (e *handlerError) Error() string {
 
 func (e *handlerError) Unwrap() error { return e.err }
 
-// conn is one connection. Its reader goroutine puts calls into a queue, each call's goroutine completes
-// it, and its writer goroutine takes them out in order:
+// conn is one connection. Its reader goroutine puts calls into a queue and its writer goroutine takes them out
+// in order. In between, each is completed: in a goroutine of its own, or, if the Handler is a Beginner, in one
+// for all.
 //
-//	reader ──► calls ──► writer
-//	   └─ go handle ─┘ (call.done)
+//	reader ──► calls ─────────────► writer
+//	   ├─ go complete ─────────────┘ call.done
+//	   └─ begun ──► completeLoop ──┘
 type conn struct {
 	server *Server
 	nc     net.Conn
@@ -55,6 +57,7 @@ type conn struct {
 
 	slots    chan struct{} // holds one for each request in progress
 	calls    chan *call    // closed by the reader; never blocks it, as there are as many slots
+	begun    chan *call    // the same calls; nil without a Beginner
 	draining atomic.Bool   // the reader takes no further request
 
 	mu     sync.Mutex
@@ -65,6 +68,7 @@ type conn struct {
 // call is one request in progress.
 type call struct {
 	header
+	finish  func() (kmsg.Response, error)
 	release func()        // gives back the memory the request was allowed
 	done    chan struct{} // closed when answer or err is there
 	answer  *[]byte       // a whole frame, from frames
@@ -89,17 +93,20 @@ func newConn(s *Server, nc net.Conn) *conn {
 		slots:  make(chan struct{}, s.config.MaxInFlight),
 		calls:  make(chan *call, s.config.MaxInFlight),
 	}
+	if s.beginner != nil {
+		c.begun = make(chan *call, s.config.MaxInFlight)
+	}
 	c.ctx, c.cancel = context.WithCancel(s.ctx)
 	return c
 }
 
 // serve runs the connection to its end.
 func (c *conn) serve() {
-	written := make(chan struct{})
-	go func() {
-		defer close(written)
-		c.writeLoop()
-	}()
+	var others sync.WaitGroup
+	others.Go(c.writeLoop)
+	if c.begun != nil {
+		others.Go(c.completeLoop)
+	}
 	err := c.readLoop()
 	var m malformed
 	switch {
@@ -110,7 +117,10 @@ func (c *conn) serve() {
 		c.fail(err)
 	}
 	close(c.calls)
-	<-written
+	if c.begun != nil {
+		close(c.begun)
+	}
+	others.Wait()
 	c.fail(err)
 	c.logEnd()
 }
@@ -287,9 +297,16 @@ func (c *conn) dispatch(frame []byte) error {
 		return err
 	}
 	s.counters.requests[h.key].Add(1)
+	from := Caller{Principal: Anonymous, Listener: s.config.ListenerName, ClientID: h.clientID, Addr: c.nc.RemoteAddr()}
 	call := &call{header: h, release: release, done: make(chan struct{})}
 	c.calls <- call
-	go c.handle(call, req)
+	if s.beginner != nil {
+		call.finish = s.beginner.Begin(c.ctx, from, req)
+		c.begun <- call
+		return nil
+	}
+	call.finish = func() (kmsg.Response, error) { return s.config.Handler.Handle(c.ctx, from, req) }
+	go call.complete()
 	return nil
 }
 
@@ -301,25 +318,27 @@ func apiName(key int16) string {
 	return fmt.Sprintf("API %d", key)
 }
 
-// handle runs the Handler and encodes what it says.
-func (c *conn) handle(call *call, req kmsg.Request) {
-	defer close(call.done)
-	defer call.release()
-	resp, err := c.server.config.Handler.Handle(c.ctx, Caller{
-		Principal: Anonymous,
-		Listener:  c.server.config.ListenerName,
-		ClientID:  call.clientID,
-		Addr:      c.nc.RemoteAddr(),
-	}, req)
+// completeLoop completes what has been begun.
+func (c *conn) completeLoop() {
+	for call := range c.begun {
+		call.complete()
+	}
+}
+
+// complete waits for what the Handler says and encodes it.
+func (c *call) complete() {
+	defer close(c.done)
+	defer c.release()
+	resp, err := c.finish()
 	if err == nil && resp == nil {
 		err = errors.New("no answer")
 	}
 	if err == nil {
-		call.answer = frames.Get().(*[]byte)
-		*call.answer, err = appendAnswer(*call.answer, call.header, resp)
+		c.answer = frames.Get().(*[]byte)
+		*c.answer, err = appendAnswer(*c.answer, c.header, resp)
 	}
 	if err != nil {
-		call.err = &handlerError{call.header, err}
+		c.err = &handlerError{c.header, err}
 	}
 }
 

@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -61,6 +63,58 @@ func TestAnswersComeInTheOrderOfRequestsWhateverFinishesFirst(t *testing.T) {
 			t.Fatalf("answer %d is to request %d", i, correlation)
 		}
 	}
+}
+
+// beginner is a Handler under which requests happen in order.
+type beginner struct {
+	*handler
+	begin func(topic string) (finish func())
+}
+
+func (b *beginner) Begin(_ context.Context, _ Caller, req kmsg.Request) func() (kmsg.Response, error) {
+	finish := b.begin(topicOf(req))
+	return func() (kmsg.Response, error) {
+		finish()
+		return emptyAnswer(req), nil
+	}
+}
+
+func TestWhatIsBegunHappensInOrderAndTogether(t *testing.T) {
+	const n = 30
+	var mu sync.Mutex
+	var events []string
+	happens := func(what, topic string) int {
+		mu.Lock()
+		defer mu.Unlock()
+		events = append(events, what+" "+topic)
+		return len(events)
+	}
+	allBegun := make(chan struct{})
+	s, addr := start(t, Config{Handler: &beginner{handles(nil), func(topic string) func() {
+		if happens("begin", topic) == n {
+			close(allBegun)
+		}
+		return func() {
+			<-allBegun // though the first has no answer yet
+			happens("finish", topic)
+		}
+	}}})
+	nc := dial(t, addr)
+	var want []string
+	for i := range n {
+		send(t, nc, request(metadata(fmt.Sprint(i)), 9, int32(i)))
+		want = append(want, fmt.Sprint("begin ", i))
+	}
+	for i := range n {
+		if correlation, _ := receive(t, nc); correlation != int32(i) {
+			t.Fatalf("answer %d is to request %d", i, correlation)
+		}
+		want = append(want, fmt.Sprint("finish ", i))
+	}
+	if !slices.Equal(events, want) {
+		t.Errorf("%q", events)
+	}
+	shutdown(t, s)
 }
 
 func TestLargeAndSmallAnswersArriveWhole(t *testing.T) {

@@ -22,13 +22,14 @@
 //   - Memory grows with bytes that have arrived, never with numbers that a peer has merely written down.
 //     What requests may hold in all connections together has a limit (Config). Answers have none but
 //     MaxInFlight and the WriteTimeout: whoever makes them bounds their size.
-//   - A connection's requests are handled at the same time and answered in the order in which they came.
-//     A client that needs one request to happen before another waits for the answer, as brokers do.
+//   - A connection's requests are under way at the same time and answered in the order in which they came. If
+//     the Handler is a Beginner they happen in that order, too; if not, a client that needs one request to
+//     happen before another has to wait for the answer.
 //
 // # Goroutines
 //
-// Each connection has one that reads and one that writes; each request in progress has one that runs
-// Handle. The reader waits (and so, by TCP, does the peer) while the connection has too many requests
+// Each connection has one that reads and one that writes. Handle runs in one for each request in progress;
+// what a Beginner has begun is finished in one for each connection. The reader waits (and so, by TCP, does the peer) while the connection has too many requests
 // in progress or while the limits leave no room. All of them have ended when Shutdown returns.
 package wire
 
@@ -67,6 +68,17 @@ type Handler interface {
 	// connection, or when a shutdown runs out of patience; Handle has to return then.
 	// An error ends the connection and is its logged reason.
 	Handle(ctx context.Context, from Caller, req kmsg.Request) (kmsg.Response, error)
+}
+
+// Beginner is a Handler under which the requests of a connection also happen in the order in which they came,
+// as with Apache, and are still under way together. Handle is not called then.
+type Beginner interface {
+	Handler
+
+	// Begin takes a request in, without waiting for anything; finish waits, and gives the answer as Handle
+	// does. A connection's requests are begun one after another as they arrive, and finished one after
+	// another, each when those before it have their answers.
+	Begin(ctx context.Context, from Caller, req kmsg.Request) (finish func() (kmsg.Response, error))
 }
 
 // Config is a Server's. Only Handler is needed; the zero value of everything else means its default.
@@ -115,6 +127,7 @@ func setDefault[T int | int64 | time.Duration](field *T, value T) {
 // Server speaks Kafka's protocol on any number of listeners. All methods may be called from any goroutine.
 type Server struct {
 	config   Config
+	beginner Beginner // the Handler, if it is one
 	versions versions
 	receive  *semaphore.Weighted // MaxReceiveBytes
 	budget   *budget             // MaxDecodeBytes
@@ -144,6 +157,7 @@ func NewServer(config Config) *Server {
 		listeners: make(map[net.Listener]struct{}),
 		conns:     make(map[*conn]struct{}),
 	}
+	s.beginner, _ = config.Handler.(Beginner)
 	s.counters.countRequestsOf(list)
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	return s
