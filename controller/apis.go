@@ -11,13 +11,13 @@ import (
 	"yakt/controller/query"
 )
 
-// api is one row of the table of what is served. Exactly one of plan, query and serve is set.
+// api is one row of the table of what is served. Exactly one of plan, query and begin is set.
 type api struct {
 	min, max    int16
 	forwardable bool // a broker may send it in an envelope for its clients
 	plan        func(*plan.View, kmsg.Request) plan.Result
 	query       func(*query.Context, kmsg.Request) kmsg.Response
-	serve       func(*Controller, context.Context, Caller, kmsg.Request) (kmsg.Response, error)
+	begin       func(*Controller, context.Context, Caller, kmsg.Request) func() (kmsg.Response, error)
 }
 
 // apis is what is served, and nothing else is advertised.
@@ -25,15 +25,17 @@ var apis map[int16]api
 
 func init() { // the envelope's handler looks into the table
 	apis = map[int16]api{
-		kmsg.Fetch.Int16():                   {min: 4, max: 18, serve: serveFetch},
+		kmsg.Fetch.Int16():                   {min: 4, max: 18, begin: fetch},
 		kmsg.Metadata.Int16():                {min: 0, max: 13, query: asking(query.Metadata)},
 		kmsg.ApiVersions.Int16():             {min: 0, max: 4, query: asking(query.APIVersions)},
 		kmsg.CreateTopics.Int16():            {min: 2, max: 7, forwardable: true, plan: planning(plan.CreateTopics)},
 		kmsg.DeleteTopics.Int16():            {min: 1, max: 6, forwardable: true, plan: planning(plan.DeleteTopics)},
-		kmsg.DescribeQuorum.Int16():          {min: 0, max: 2, forwardable: true, serve: serveDescribeQuorum},
+		kmsg.CreatePartitions.Int16():        {min: 0, max: 3, forwardable: true, plan: planning(plan.CreatePartitions)},
+		kmsg.CreatePartitions.Int16():        {min: 0, max: 3, forwardable: true, plan: planning(plan.CreatePartitions)},
+		kmsg.DescribeQuorum.Int16():          {min: 0, max: 2, forwardable: true, begin: describeQuorum},
 		kmsg.AlterPartition.Int16():          {min: 2, max: 3, plan: planning(plan.AlterPartition)},
-		kmsg.Envelope.Int16():                {min: 0, max: 0, serve: envelope},
-		kmsg.FetchSnapshot.Int16():           {min: 0, max: 1, serve: serveFetchSnapshot},
+		kmsg.Envelope.Int16():                {min: 0, max: 0, begin: envelope},
+		kmsg.FetchSnapshot.Int16():           {min: 0, max: 1, begin: fetchSnapshot},
 		kmsg.DescribeCluster.Int16():         {min: 0, max: 2, query: asking(query.DescribeCluster)},
 		kmsg.BrokerRegistration.Int16():      {min: 0, max: 4, plan: planning(plan.RegisterBroker)},
 		kmsg.BrokerHeartbeat.Int16():         {min: 0, max: 2, plan: planning(plan.Heartbeat)},
@@ -57,16 +59,16 @@ func asking[R kmsg.Request](f func(*query.Context, R) kmsg.Response) func(*query
 	return func(q *query.Context, req kmsg.Request) kmsg.Response { return f(q, req.(R)) }
 }
 
-func serveFetch(c *Controller, ctx context.Context, _ Caller, req kmsg.Request) (kmsg.Response, error) {
-	return c.observers.fetch(ctx, req.(*kmsg.FetchRequest))
+func fetch(c *Controller, ctx context.Context, _ Caller, req kmsg.Request) func() (kmsg.Response, error) {
+	return func() (kmsg.Response, error) { return c.observers.fetch(ctx, req.(*kmsg.FetchRequest)) }
 }
 
-func serveFetchSnapshot(c *Controller, _ context.Context, _ Caller, req kmsg.Request) (kmsg.Response, error) {
-	return c.observers.fetchSnapshot(req.(*kmsg.FetchSnapshotRequest))
+func fetchSnapshot(c *Controller, _ context.Context, _ Caller, req kmsg.Request) func() (kmsg.Response, error) {
+	return func() (kmsg.Response, error) { return c.observers.fetchSnapshot(req.(*kmsg.FetchSnapshotRequest)) }
 }
 
-func serveDescribeQuorum(c *Controller, _ context.Context, _ Caller, req kmsg.Request) (kmsg.Response, error) {
-	return c.observers.describeQuorum(req.(*kmsg.DescribeQuorumRequest))
+func describeQuorum(c *Controller, _ context.Context, _ Caller, req kmsg.Request) func() (kmsg.Response, error) {
+	return func() (kmsg.Response, error) { return c.observers.describeQuorum(req.(*kmsg.DescribeQuorumRequest)) }
 }
 
 // versions lists what is served, in the order of the keys.

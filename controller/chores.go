@@ -4,7 +4,6 @@ import (
 	"time"
 
 	"yakt/controller/plan"
-	"yakt/records"
 )
 
 // stall is a gap between two ticks after which the time between them counts for nobody: this process did not run, so
@@ -42,7 +41,7 @@ func (c *Controller) chore(name string, plan func(*plan.View) plan.Result, settl
 // already, because it was told to stop, is fenced once more when its session ends, as Apache does.
 func (c *Controller) fenceSilent(now time.Time) {
 	for b := range c.writer.head.Brokers() {
-		if b.IncarnationID == records.ZeroUUID || c.fencing[b.ID] {
+		if b.ByHand() || c.fencing[b.ID] {
 			continue
 		}
 		if b.Fenced && !c.sessions.lapsed(b.ID, b.Epoch, now) || !b.Fenced && !c.sessions.expired(b.ID, b.Epoch, now) {

@@ -197,29 +197,41 @@ func (c *Controller) Submit(from Caller, req kmsg.Request, respond func(kmsg.Res
 	return nil
 }
 
-// Handle answers one request: at once, when it is committed, or when there is something to fetch. An error means that
-// there is no answer and the connection should be closed.
-func (c *Controller) Handle(ctx context.Context, from Caller, req kmsg.Request) (kmsg.Response, error) {
+// Begin takes one request in; what it returns gives the answer: at once, when it is committed, or when there is something
+// to fetch. A request that changes something has its place among all others when Begin returns. So whoever begins requests one
+// after another and takes their answers in the same order sees them happen in that order. An error means that there is no
+// answer and the connection should be closed.
+func (c *Controller) Begin(ctx context.Context, from Caller, req kmsg.Request) func() (kmsg.Response, error) {
 	api, ok := apis[req.Key()]
-	if !ok || req.GetVersion() < api.min || req.GetVersion() > api.max {
-		return nil, fmt.Errorf("controller: %s v%d is not served", kmsg.NameForKey(req.Key()), req.GetVersion())
-	}
 	switch {
-	case api.serve != nil:
-		return api.serve(c, ctx, from, req)
+	case !ok || req.GetVersion() < api.min || req.GetVersion() > api.max:
+		return failing(fmt.Errorf("controller: %s v%d is not served", kmsg.NameForKey(req.Key()), req.GetVersion()))
+	case api.begin != nil:
+		return api.begin(c, ctx, from, req)
 	case api.query != nil:
-		return api.query(c.context(), req), nil
+		return func() (kmsg.Response, error) { return api.query(c.context(), req), nil }
 	}
 	answer := make(chan kmsg.Response, 1)
 	if err := c.Submit(from, req, func(r kmsg.Response) { answer <- r }); err != nil {
-		return nil, err
+		return failing(err)
 	}
-	select {
-	case r := <-answer:
-		return r, nil
-	case <-ctx.Done():
-		return nil, fmt.Errorf("controller: %s: %w", kmsg.NameForKey(req.Key()), ctx.Err())
+	return func() (kmsg.Response, error) {
+		select {
+		case r := <-answer:
+			return r, nil
+		case <-ctx.Done():
+			return nil, fmt.Errorf("controller: %s: %w", kmsg.NameForKey(req.Key()), ctx.Err())
+		}
 	}
+}
+
+func failing(err error) func() (kmsg.Response, error) {
+	return func() (kmsg.Response, error) { return nil, err }
+}
+
+// Handle answers one request: Begin and what it returns in one.
+func (c *Controller) Handle(ctx context.Context, from Caller, req kmsg.Request) (kmsg.Response, error) {
+	return c.Begin(ctx, from, req)()
 }
 
 // context is what a query may look at.

@@ -13,41 +13,43 @@ import (
 )
 
 // envelope answers Envelope v0 (KIP-590): a client's request that a broker forwards, header and all, with the client's
-// principal and address. The inner request is handled as if the client had sent it.
-func envelope(c *Controller, ctx context.Context, from Caller, outer kmsg.Request) (kmsg.Response, error) {
+// principal and address. The inner request is begun as if the client had sent it.
+func envelope(c *Controller, ctx context.Context, from Caller, outer kmsg.Request) func() (kmsg.Response, error) {
 	req := outer.(*kmsg.EnvelopeRequest)
 	resp := req.ResponseKind().(*kmsg.EnvelopeResponse)
+	refuse := func(e *kerr.Error, err error) func() (kmsg.Response, error) {
+		c.logger.Warn("envelope refused", "err", err)
+		resp.ErrorCode = e.Code
+		return func() (kmsg.Response, error) { return resp, nil }
+	}
 	principal, err := decodePrincipal(req.RequestPrincipal)
 	if err != nil {
-		c.logger.Warn("envelope refused", "err", err)
-		resp.ErrorCode = kerr.PrincipalDeserializationFailure.Code
-		return resp, nil
+		return refuse(kerr.PrincipalDeserializationFailure, err)
 	}
 	host, ok := netip.AddrFromSlice(req.ClientHostAddress)
 	if !ok {
-		resp.ErrorCode = kerr.InvalidRequest.Code
-		return resp, nil
+		return refuse(kerr.InvalidRequest, fmt.Errorf("controller: a client address of %d bytes", len(req.ClientHostAddress)))
 	}
 	inner, err := decodeForwarded(req.RequestData)
 	if err != nil {
-		c.logger.Warn("envelope refused", "err", err)
-		resp.ErrorCode = kerr.UnsupportedVersion.Code
-		return resp, nil
+		return refuse(kerr.UnsupportedVersion, err)
 	}
 	if !apis[inner.request.Key()].forwardable {
-		resp.ErrorCode = kerr.InvalidRequest.Code
+		return refuse(kerr.InvalidRequest, fmt.Errorf("controller: %s is not for forwarding", kmsg.NameForKey(inner.request.Key())))
+	}
+	finish := c.Begin(ctx, Caller{Principal: principal, Host: host.String(), ClientID: inner.clientID, Listener: from.Listener}, inner.request)
+	return func() (kmsg.Response, error) {
+		answer, err := finish()
+		switch {
+		case err != nil:
+			return nil, err
+		case saysNotController(answer):
+			resp.ErrorCode = kerr.NotController.Code
+		default:
+			resp.ResponseData = inner.encode(answer)
+		}
 		return resp, nil
 	}
-	answer, err := c.Handle(ctx, Caller{Principal: principal, Host: host.String(), ClientID: inner.clientID, Listener: from.Listener}, inner.request)
-	if err != nil {
-		return nil, err
-	}
-	if saysNotController(answer) {
-		resp.ErrorCode = kerr.NotController.Code
-		return resp, nil
-	}
-	resp.ResponseData = inner.encode(answer)
-	return resp, nil
 }
 
 // forwarded is a request as it lies in an envelope:
@@ -106,7 +108,14 @@ func decodePrincipal(b []byte) (string, error) {
 	version := r.Int16()
 	kind, name := r.CompactString(), r.CompactString()
 	r.Bool()
-	kmsg.SkipTags(&r)
+	tags := r.Uvarint()
+	if uint64(tags) > uint64(len(r.Src)) { // kmsg would count them all
+		return "", errors.New("controller: the envelope's principal is cut short")
+	}
+	for range tags {
+		r.Uvarint()
+		r.Span(int(r.Uvarint()))
+	}
 	if err := r.Complete(); err != nil || version != 0 || kind == "" || name == "" {
 		return "", errors.New("controller: the envelope's principal is not one that the default principal builder writes")
 	}

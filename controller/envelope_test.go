@@ -81,6 +81,8 @@ func TestEnvelopeRefusals(t *testing.T) {
 	c, _ := start(t)
 	badPrincipal := forward(unregisterRequest(1))
 	badPrincipal.RequestPrincipal = []byte{0, 1, 2}
+	endless := forward(unregisterRequest(1)) // a principal that claims four thousand million tags
+	endless.RequestPrincipal = append(append([]byte{0, 0, 5}, "User\x0aANONYMOUS"...), 0, 0xff, 0xff, 0xff, 0xff, 0x0f)
 	badAddress := forward(unregisterRequest(1))
 	badAddress.ClientHostAddress = []byte{1, 2, 3}
 	cut := forward(unregisterRequest(1))
@@ -95,6 +97,7 @@ func TestEnvelopeRefusals(t *testing.T) {
 		code int16
 	}{
 		"principal":       {badPrincipal, kerr.PrincipalDeserializationFailure.Code},
+		"endless tags":    {endless, kerr.PrincipalDeserializationFailure.Code},
 		"address":         {badAddress, kerr.InvalidRequest.Code},
 		"cut header":      {cut, kerr.UnsupportedVersion.Code},
 		"cut body":        {cutBody, kerr.UnsupportedVersion.Code},

@@ -24,15 +24,21 @@ var (
 // notController is the answer that makes a client look for the active controller and send the request again.
 func notController(req kmsg.Request) kmsg.Response { return refusal(req, errNotLeading) }
 
-// unwritable answers a request whose records cannot be written; nil for the controller's own operations.
-func unwritable(req kmsg.Request, err error) kmsg.Response {
-	switch {
-	case req == nil:
-		return nil
-	case errors.Is(err, records.ErrBatchFull):
-		return refusal(req, errTooLarge)
+// refusalFor says what is answered when an operation came to nothing because of err.
+func refusalFor(err error) *plan.Refusal {
+	var refused *plan.Refusal
+	if errors.As(err, &refused) {
+		return refused
 	}
-	return refusal(req, errUnwritable)
+	return errNotLeading
+}
+
+// unwritable says what is wrong with an operation whose records cannot be written.
+func unwritable(err error) *plan.Refusal {
+	if errors.Is(err, records.ErrBatchFull) {
+		return errTooLarge
+	}
+	return errUnwritable
 }
 
 // refusal answers a whole request with one error, wherever its response type reports errors.
@@ -45,6 +51,14 @@ func refusal(req kmsg.Request, r *plan.Refusal) kmsg.Response {
 			out := kmsg.NewCreateTopicsResponseTopic()
 			out.Topic, out.ErrorCode, out.ErrorMessage = t.Topic, code, message
 			out.NumPartitions, out.ReplicationFactor = -1, -1
+			resp.Topics = append(resp.Topics, out)
+		}
+		return resp
+	case *kmsg.CreatePartitionsRequest:
+		resp := req.ResponseKind().(*kmsg.CreatePartitionsResponse)
+		for _, t := range req.Topics {
+			out := kmsg.NewCreatePartitionsResponseTopic()
+			out.Topic, out.ErrorCode, out.ErrorMessage = t.Topic, code, message
 			resp.Topics = append(resp.Topics, out)
 		}
 		return resp
@@ -92,6 +106,12 @@ func saysNotController(resp kmsg.Response) bool {
 	code := kerr.NotController.Code
 	switch resp := resp.(type) {
 	case *kmsg.CreateTopicsResponse:
+		for _, t := range resp.Topics {
+			if t.ErrorCode == code {
+				return true
+			}
+		}
+	case *kmsg.CreatePartitionsResponse:
 		for _, t := range resp.Topics {
 			if t.ErrorCode == code {
 				return true

@@ -310,7 +310,8 @@ func (o *observers) expire(now time.Time) {
 // reportLongerHistory says once that a broker has seen more of this cluster than its controller has.
 func (o *observers) reportLongerHistory(asked *kmsg.FetchRequestTopicPartition, epoch int32) {
 	end := o.c.log.EndOffset()
-	if !o.c.Active() || asked.CurrentLeaderEpoch <= epoch && asked.FetchOffset <= end {
+	// One that was deposed and does not know it yet is behind without anything being wrong.
+	if leader, _ := o.c.log.Leader(); leader != o.c.nodeID || !o.c.Active() || asked.CurrentLeaderEpoch <= epoch && asked.FetchOffset <= end {
 		return
 	}
 	o.mu.Lock()

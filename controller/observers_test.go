@@ -199,7 +199,7 @@ func TestAnObserverThatStartsOverIsSentToTheSnapshot(t *testing.T) {
 		t.Errorf("from the snapshot's end: %+v", p)
 	}
 
-	got := fetchSnapshot(t, c, id, 300)
+	got := readSnapshot(t, c, id, 300)
 	if !bytes.Equal(got, l.snapshots[id]) {
 		t.Fatalf("%d bytes in slices, %d in the file", len(got), len(l.snapshots[id]))
 	}
@@ -215,8 +215,8 @@ func TestAnObserverThatStartsOverIsSentToTheSnapshot(t *testing.T) {
 	}
 }
 
-// fetchSnapshot reads a checkpoint as a broker does, in slices of so many bytes.
-func fetchSnapshot(t *testing.T, c *Controller, id records.SnapshotID, slice int32) []byte {
+// readSnapshot reads a checkpoint as a broker does, in slices of so many bytes.
+func readSnapshot(t *testing.T, c *Controller, id records.SnapshotID, slice int32) []byte {
 	t.Helper()
 	var all []byte
 	for {

@@ -24,18 +24,23 @@ type author struct {
 	Host      string `json:"host,omitempty"`
 }
 
-func (op *operation) who() string {
+// api is what was asked for.
+func (op *operation) api() string {
 	if op.request == nil {
 		return op.name
 	}
-	return kmsg.NameForKey(op.request.Key()) + " by " + op.caller.Principal
+	return kmsg.NameForKey(op.request.Key())
+}
+
+func (op *operation) who() string {
+	if op.caller == (Caller{}) {
+		return op.api()
+	}
+	return op.api() + " by " + op.caller.Principal
 }
 
 func (op *operation) author(n int) author {
-	if op.request == nil {
-		return author{Records: n, API: op.name}
-	}
-	return author{Records: n, API: kmsg.NameForKey(op.request.Key()), Principal: op.caller.Principal, ClientID: op.caller.ClientID, Host: op.caller.Host}
+	return author{Records: n, API: op.api(), Principal: op.caller.Principal, ClientID: op.caller.ClientID, Host: op.caller.Host}
 }
 
 func encodeAuthors(a []author) []byte {

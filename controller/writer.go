@@ -32,7 +32,8 @@ type operation struct {
 	respond func(kmsg.Response)     // nil for the controller's own; called exactly once otherwise
 	settled func(err error)         // of the controller's own: what came of it; may be nil
 
-	response kmsg.Response
+	response   kmsg.Response
+	unwritable *plan.Refusal // why its records were not taken; nil: they were
 }
 
 // flight is a point in the order of events that responses wait for: a batch's commit, or a confirmation of leadership
@@ -173,7 +174,7 @@ func (w *writer) round() {
 			}
 			if err := w.add(b, result.Records); err != nil {
 				w.logger.Error("operation refused: its records cannot be written", "records", n, "who", op.who(), "err", err)
-				op.response = unwritable(op.request, err)
+				op.unwritable = unwritable(err)
 			} else {
 				edit := w.head.Edit()
 				for i, r := range result.Records {
@@ -196,7 +197,7 @@ func (w *writer) round() {
 	w.queue = append(w.queue[:0:0], w.queue[taken:]...)
 	w.flights = append(w.flights, f)
 	if b == nil || b.Len() == 0 {
-		w.log.Verify(w.settler(f))
+		w.log.Verify(w.verified(f))
 		return
 	}
 	f.batch = true
@@ -245,6 +246,19 @@ func (w *writer) settler(f *flight) func(error) {
 	}
 }
 
+// verified is the settler of a flight that waits for nothing but a confirmation of leadership. That is worth something
+// only in the term in which its answers were planned: when leadership was lost and won again before the writer
+// noticed, others may have written in between.
+func (w *writer) verified(f *flight) func(error) {
+	settle, planned := w.settler(f), w.term
+	return func(err error) {
+		if term, leading := w.log.Leading(); err == nil && (!leading || term != planned) {
+			err = errNotActive
+		}
+		settle(err)
+	}
+}
+
 // settle notes what came of a flight and releases every response that may leave.
 func (w *writer) settle(f *flight, err error) {
 	f.settled, f.err = true, err
@@ -284,6 +298,9 @@ func (w *writer) refuse(operations []*operation) {
 
 // finish sends the operation's response, or says that it came to nothing.
 func (op *operation) finish(err error) {
+	if err == nil && op.unwritable != nil {
+		err = op.unwritable
+	}
 	if op.settled != nil {
 		op.settled(err)
 	}
@@ -291,7 +308,7 @@ func (op *operation) finish(err error) {
 		return
 	}
 	if err != nil {
-		op.response = notController(op.request)
+		op.response = refusal(op.request, refusalFor(err))
 	}
 	op.respond(op.response)
 }

@@ -144,13 +144,18 @@ func (handler) Versions() []wire.APIVersions {
 	return served
 }
 
-// Handle implements wire.Handler.
-func (h handler) Handle(ctx context.Context, from wire.Caller, req kmsg.Request) (kmsg.Response, error) {
+// Begin implements wire.Beginner.
+func (h handler) Begin(ctx context.Context, from wire.Caller, req kmsg.Request) func() (kmsg.Response, error) {
 	host := from.Addr.String()
 	if h, _, err := net.SplitHostPort(host); err == nil {
 		host = h
 	}
-	return h.c.Handle(ctx, controller.Caller{Principal: from.Principal, Host: host, ClientID: from.ClientID, Listener: from.Listener}, req)
+	return h.c.Begin(ctx, controller.Caller{Principal: from.Principal, Host: host, ClientID: from.ClientID, Listener: from.Listener}, req)
+}
+
+// Handle implements wire.Handler.
+func (h handler) Handle(ctx context.Context, from wire.Caller, req kmsg.Request) (kmsg.Response, error) {
+	return h.Begin(ctx, from, req)()
 }
 
 // examineDir looks at the data directory before anything is opened. A directory of Apache's has a meta.properties like

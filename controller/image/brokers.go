@@ -27,6 +27,9 @@ type Broker struct {
 	RegistrationOffset int64
 }
 
+// ByHand says whether the broker was registered by a person or a script and has no process: its incarnation id is zero.
+func (b *Broker) ByHand() bool { return b.IncarnationID == records.ZeroUUID }
+
 // Active says whether the broker may get leaders and replicas: unfenced and not about to leave.
 func (b *Broker) Active() bool { return !b.Fenced && !b.InControlledShutdown }
 

@@ -109,7 +109,7 @@ func (v *View) checkRegistration(req *kmsg.BrokerRegistrationRequest, old *image
 		return refuse(kerr.InvalidRegistration, "%d is no broker id; set node.id to 0 or more.", id)
 	case v.Settings.ControllerIDs != nil && v.Settings.ControllerIDs(id):
 		return refuse(kerr.InvalidRegistration, "Id %d is a controller's; give the broker another node.id.", id)
-	case old != nil && old.IncarnationID != records.UUID(req.IncarnationID) && v.Sessions.Alive(id, old.Epoch, v.Now):
+	case old != nil && !old.ByHand() && old.IncarnationID != records.UUID(req.IncarnationID) && v.Sessions.Alive(id, old.Epoch, v.Now):
 		return refuse(kerr.DuplicateBrokerRegistration,
 			"Another process was heard from as broker %d within the last %v. If it was just stopped, wait; if not, give one of them another node.id.",
 			id, v.Settings.SessionTimeout)
@@ -149,19 +149,23 @@ func (v *View) checkLogDirs(req *kmsg.BrokerRegistrationRequest) *Refusal {
 	if len(req.LogDirs) == 0 {
 		return refuse(kerr.InvalidRegistration, "Broker %d names no log directory; it needs a release that does (3.7 or newer) and a working directory.", req.BrokerID)
 	}
-	dirs := make(map[records.UUID]bool, len(req.LogDirs))
-	for _, d := range req.LogDirs {
-		dir := records.UUID(d)
+	return v.checkDirectories(req.BrokerID, uuids(req.LogDirs))
+}
+
+// checkDirectories refuses directories of a broker that are reserved, named twice or another broker's.
+func (v *View) checkDirectories(broker int32, list []records.UUID) *Refusal {
+	dirs := make(map[records.UUID]bool, len(list))
+	for _, dir := range list {
 		if reservedDirectory(dir) {
-			return refuse(kerr.InvalidRegistration, "Directory id %v of broker %d is reserved; remove meta.properties from the directory and format it again.", dir, req.BrokerID)
+			return refuse(kerr.InvalidRegistration, "Directory id %v of broker %d is reserved; remove meta.properties from the directory and format it again.", dir, broker)
 		}
 		if dirs[dir] {
-			return refuse(kerr.InvalidRegistration, "Broker %d names directory id %v twice; a copied directory has to be formatted again.", req.BrokerID, dir)
+			return refuse(kerr.InvalidRegistration, "Broker %d names directory id %v twice; a copied directory has to be formatted again.", broker, dir)
 		}
 		dirs[dir] = true
 	}
 	for b := range v.Image.Brokers() {
-		if b.ID == req.BrokerID {
+		if b.ID == broker {
 			continue
 		}
 		for _, dir := range b.LogDirs {

@@ -311,7 +311,7 @@ func (v *View) defaultDirectory(broker int32) records.UUID {
 	switch {
 	case !ok:
 		return records.DirectoryUnassigned
-	case len(b.LogDirs) == 0:
+	case len(b.LogDirs) == 0 && !b.ByHand():
 		return records.DirectoryMigrating
 	case len(b.LogDirs) == 1:
 		return b.LogDirs[0]

@@ -124,12 +124,12 @@ func (v *View) brokerStates(b *image.Broker, req *kmsg.BrokerHeartbeatRequest) (
 	return unfenced, unfenced
 }
 
-// lowestActiveOffset is how far all brokers have followed the log that are unfenced and not being shut down. Without
-// any there is nobody to wait for.
+// lowestActiveOffset is how far all brokers have followed the log that are unfenced and not being shut down, and have a
+// process that follows. Without any there is nobody to wait for.
 func (v *View) lowestActiveOffset() int64 {
 	lowest := int64(math.MaxInt64)
 	for b := range v.Image.Brokers() {
-		if _, shuttingDown := v.Sessions.ShutdownOffset(b.ID, b.Epoch); !b.Fenced && !shuttingDown {
+		if _, shuttingDown := v.Sessions.ShutdownOffset(b.ID, b.Epoch); !b.Fenced && !shuttingDown && !b.ByHand() {
 			lowest = min(lowest, v.Sessions.MetadataOffset(b.ID, b.Epoch))
 		}
 	}

@@ -25,12 +25,12 @@ func newAdmin(w *world, number int) *admin {
 }
 
 func (a *admin) next() {
-	a.w.after(a.w.between(5*time.Millisecond, 200*time.Millisecond), func() {
+	a.w.after(a.w.between(2*time.Millisecond, 100*time.Millisecond), func() {
 		if a.w.calm {
 			return
 		}
 		for range 1 + a.w.rand.IntN(3) {
-			if a.busy < 4 {
+			if a.busy < 6 {
 				a.act()
 			}
 		}

@@ -212,6 +212,13 @@ func (o *oracle) judgeAlterPartition(k *call, req *kmsg.AlterPartitionRequest, r
 	}
 	switch told.ErrorCode {
 	case 0:
+		isr := slices.Clone(asked.NewISR)
+		for _, m := range asked.NewEpochISR {
+			isr = append(isr, m.BrokerID)
+		}
+		if d := told.PartitionEpoch - asked.PartitionEpoch; d < 0 || d > 1 || told.LeaderEpoch != asked.LeaderEpoch || !slices.Equal(told.ISR, isr) {
+			violate("partition-epoch-plus-one", "%s #%d, %s, is told by node %d: %s", k.conn.name, k.serial, describe(req), k.node.id, describeAnswer(resp))
+		}
 		o.must(k, acknowledged, func(s state) bool {
 			p, ok := partition(s)
 			return ok && p.Leader == told.LeaderID && p.LeaderEpoch == told.LeaderEpoch && p.PartitionEpoch == told.PartitionEpoch &&

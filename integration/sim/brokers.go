@@ -293,7 +293,7 @@ func (b *broker) fetchLoop() {
 func (b *broker) fetch() {
 	w, f := b.w, &b.follower
 	n := w.nodes[w.rand.IntN(3)]
-	if f.known.id > 0 && !w.faulty(0.1) {
+	if f.known.id > 0 && !w.happens(wrongNode) {
 		n = w.nodes[f.known.id-1]
 	}
 	if !n.up || n.paused() {

@@ -119,7 +119,9 @@ func (a *ask) run() {
 			return
 		}
 		finished = true
-		*a.target = int32(1 + w.rand.IntN(len(w.nodes)))
+		if *a.target = n.pair.id; n.pair.id < 0 || w.chance(0.3) {
+			*a.target = int32(1 + w.rand.IntN(len(w.nodes)))
+		}
 		if a.tries == 1 {
 			a.done(nil)
 			return
@@ -127,7 +129,7 @@ func (a *ask) run() {
 		if a.tries > 0 {
 			a.tries--
 		}
-		w.after(w.between(5*time.Millisecond, 80*time.Millisecond), a.run)
+		w.after(w.between(10*time.Millisecond, 120*time.Millisecond), a.run)
 	}
 	k := a.conn.send(n, a.request(), func(resp kmsg.Response) {
 		if finished {

@@ -77,6 +77,31 @@ var faults = []fault{
 			}
 		})
 	}},
+	{"leadership goes round while the run loop looks away", 3 * time.Second, func(w *world) {
+		n := w.leader()
+		if n == nil {
+			return
+		}
+		n.busyUntil = w.now + w.between(50*time.Millisecond, 1500*time.Millisecond)
+		if w.chance(0.5) {
+			n.deafUntil = n.busyUntil
+		}
+		w.tracef("node %d: its run loop is busy until %v", n.id, n.busyUntil)
+		to := n.peers()[w.rand.IntN(2)]
+		w.after(w.between(0, 50*time.Millisecond), func() {
+			if n.leading && n.reaches(to) {
+				n.contact(to)
+				to.campaign(true)
+			}
+		})
+		w.after(w.between(20*time.Millisecond, 600*time.Millisecond), func() {
+			if to.leading && to.reaches(n) {
+				w.count("leadership went round")
+				to.contact(n)
+				n.campaign(true)
+			}
+		})
+	}},
 	{"a node wants to lead", 4 * time.Second, func(w *world) {
 		if n := w.someNode(); n.up && !n.paused() && !n.leading {
 			n.campaign(true)

@@ -25,6 +25,7 @@ type oracle struct {
 	changed   map[partitionKey]bool
 	producers int64
 	blocks    map[int64]int64 // handed out and acknowledged: first → count
+	returned  map[int32]int64 // brokers that were unfenced after a controlled shutdown, and their epochs
 }
 
 // state is what was so between two operations.
@@ -48,7 +49,7 @@ func newOracle(w *world) *oracle {
 	empty := new(image.Image)
 	return &oracle{
 		w: w, head: empty, states: []state{{Image: empty}}, ends: map[int64]*image.Image{0: empty},
-		twins: map[partitionKey]twin{}, changed: map[partitionKey]bool{}, blocks: map[int64]int64{},
+		twins: map[partitionKey]twin{}, changed: map[partitionKey]bool{}, blocks: map[int64]int64{}, returned: map[int32]int64{},
 	}
 }
 
@@ -214,6 +215,12 @@ func (o *oracle) record(r records.Record, offset, start int64) {
 			violate("producer-id-blocks-never-overlap", "the block at %d ends at %d, the one before at %d", offset, r.NextProducerID, o.producers)
 		}
 		o.producers = r.NextProducerID
+	case *records.BrokerRegistrationChange:
+		// As with Apache's controller a heartbeat that was late unfences a broker that was let go; it counts as
+		// shutting down until it registers again.
+		if b, ok := o.head.Broker(r.BrokerID); ok && b.Fenced && b.InControlledShutdown && r.Fenced < 0 {
+			o.returned[b.ID] = b.Epoch
+		}
 	case *records.RegisterBroker:
 		old, known := o.head.Broker(r.BrokerID) // as before the operation
 		again := known && old.IncarnationID == r.IncarnationID && old.Epoch == r.BrokerEpoch
@@ -288,7 +295,7 @@ func (o *oracle) checkPartition(t *image.Topic, id int32, p *image.Partition) {
 		switch {
 		case !slices.Contains(p.Replicas, r) || slices.Contains(p.ISR[:i], r):
 			fail("isr-within-replicas", "ISR")
-		case !o.active(r) && (len(p.ISR) > 1 || p.HasLeader()):
+		case !o.mayLead(r) && (len(p.ISR) > 1 || p.HasLeader()):
 			fail("fenced-brokers-lead-nothing", "a broker in the ISR is fenced or shutting down, and not the last that was in sync")
 		}
 	}
@@ -313,7 +320,7 @@ func (o *oracle) checkPartition(t *image.Topic, id int32, p *image.Partition) {
 	if !slices.Contains(p.ISR, p.Leader) {
 		fail("leader-in-isr", "leader")
 	}
-	if !o.active(p.Leader) {
+	if !o.mayLead(p.Leader) {
 		fail("fenced-brokers-lead-nothing", "the leader is fenced, shutting down or not registered")
 	}
 }
@@ -321,6 +328,12 @@ func (o *oracle) checkPartition(t *image.Topic, id int32, p *image.Partition) {
 func (o *oracle) active(broker int32) bool {
 	b, ok := o.head.Broker(broker)
 	return ok && b.Active()
+}
+
+// mayLead is active, but for brokers that came back from a controlled shutdown.
+func (o *oracle) mayLead(broker int32) bool {
+	b, ok := o.head.Broker(broker)
+	return ok && (b.Active() || !b.Fenced && o.returned[broker] == b.Epoch)
 }
 
 // same compares an image with the oracle's at the same offset.

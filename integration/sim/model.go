@@ -52,7 +52,7 @@ type snapshot struct {
 func (n *node) boot() {
 	w := n.w
 	n.incarnation++
-	n.up, n.pausedUntil = true, 0
+	n.up, n.pausedUntil, n.busyUntil, n.deafUntil = true, 0, 0, 0
 	n.pending = map[string]bool{}
 	n.inbox, n.appends, n.notify, n.checked = nil, nil, nil, nil
 	n.commit, n.applied, n.counted, n.end, n.seq = 0, 0, 0, 0, records.Sequence{}
@@ -101,10 +101,10 @@ func (n *node) clock() time.Time { return epoch.Add(n.w.now + n.skew) }
 // stepSoon lets the writer run.
 func (n *node) stepSoon() {
 	d := n.w.between(0, 2*time.Millisecond)
-	if n.w.faulty(0.01) {
+	if n.w.happens(stepLate) {
 		d = n.w.between(0, 300*time.Millisecond)
 	}
-	n.once("step", d, func() {
+	n.once("step", max(d, n.busyUntil-n.w.now), func() {
 		for range 1 + n.w.rand.IntN(3) {
 			more := n.ctl.Step()
 			n.checkPublished()
@@ -121,10 +121,10 @@ func (n *node) tickTimer() {
 	if !n.w.calm {
 		d = n.w.between(60*time.Millisecond, 250*time.Millisecond)
 	}
-	if n.w.faulty(0.03) {
+	if n.w.happens(tickLate) {
 		d = n.w.between(0, 3*time.Second)
 	}
-	n.after(d, func() {
+	n.after(max(d, n.busyUntil-n.w.now), func() {
 		n.ctl.Tick()
 		n.checkPublished()
 		n.stepSoon()
@@ -158,13 +158,13 @@ func (n *node) take() {
 		p := n.inbox[0]
 		switch {
 		case !n.leading:
-			if n.w.faulty(0.4) {
+			if n.w.happens(proposalHeld) {
 				n.w.count("proposals held")
 				n.takeSoon(n.w.between(20*time.Millisecond, 400*time.Millisecond)) // perhaps into a later term
 				return
 			}
 			n.settle(p, errNotLeader)
-		case n.refusing && n.w.chance(0.8) || n.w.faulty(0.005):
+		case n.refusing && n.w.chance(0.8) || n.w.happens(proposalRefused):
 			n.w.tracef("node %d: refuses a proposal in term %d", n.id, n.term)
 			n.w.count("proposals refused")
 			n.settle(p, errTransferring)
@@ -204,7 +204,7 @@ func (n *node) tellSoon() {
 		return
 	}
 	d := n.w.between(0, 2*time.Millisecond)
-	if n.w.faulty(0.03) {
+	if n.w.happens(outcomeLate) {
 		d = n.w.between(0, 600*time.Millisecond) // even into another term
 	}
 	n.once("tell", d, func() {
@@ -224,7 +224,7 @@ func (n *node) tellSoon() {
 
 func (n *node) applySoon() {
 	d := n.w.between(0, 2*time.Millisecond)
-	if n.w.faulty(0.05) {
+	if n.w.happens(applyLate) {
 		d = n.w.between(0, 100*time.Millisecond)
 	}
 	n.once("apply", d, n.apply)
@@ -304,10 +304,10 @@ func (n *node) verify(term int32, d time.Duration, done func(error)) {
 		}
 		var err error
 		switch {
-		case !n.leading || n.term != term || n.w.faulty(0.01):
+		case !n.leading || n.term != term || n.w.happens(verifyFails):
 			err = errLeadershipLost
 			n.w.count("verifications failed")
-		case answers < majority():
+		case answers < majority:
 			n.verify(term, n.w.between(10*time.Millisecond, 60*time.Millisecond), done)
 			return
 		}
@@ -341,12 +341,12 @@ func (n *node) signal() {
 	if n.notify == nil || !n.up {
 		return
 	}
-	if n.w.faulty(0.2) {
+	if n.w.happens(signalLost) || n.w.now < n.deafUntil {
 		n.w.count("signals lost")
 		return
 	}
 	d := n.w.between(0, 4*time.Millisecond)
-	if n.w.faulty(0.1) {
+	if n.w.happens(signalLate) {
 		d = n.w.between(0, 200*time.Millisecond)
 	}
 	f := n.notify
@@ -490,6 +490,11 @@ func (n *node) install(m *node) {
 	}
 	m.seeTerm(n.term)
 	m.heard = n.w.now
+	for _, e := range m.log[m.applied:] {
+		if m.mine(e) {
+			m.settle(e.proposal, errLeadershipLost) // it may be in the checkpoint, or gone
+		}
+	}
 	m.log = append(m.log[:0:0], n.log[:s.applied]...)
 	n.w.count("checkpoints installed")
 	m.load(s)

@@ -51,7 +51,9 @@ type node struct {
 	// Of the process.
 	up          bool
 	incarnation int
-	pausedUntil time.Duration
+	pausedUntil time.Duration // the whole process stands still
+	busyUntil   time.Duration // the controller's run loop does, while raft goes on
+	deafUntil   time.Duration // every signal is lost
 	skew        time.Duration
 	leading     bool
 	pair        pair // who leads, as published
@@ -134,7 +136,7 @@ func (n *node) peers() []*node {
 	return out
 }
 
-func majority() int { return 2 }
+const majority = 2
 
 // startRaft sets the process's timers.
 func (n *node) startRaft() {
@@ -152,7 +154,7 @@ func (n *node) electionTimer() {
 		case n.leading:
 			n.checkLease()
 		case n.w.now-n.heard > n.patience:
-			n.campaign(n.w.faulty(0.1))
+			n.campaign(n.w.happens(campaignForced))
 		}
 		n.electionTimer()
 	})
@@ -166,7 +168,7 @@ func (n *node) checkLease() {
 			answers++
 		}
 	}
-	if answers < majority() {
+	if answers < majority {
 		n.w.tracef("node %d: lease of term %d ran out", n.id, n.term)
 		n.w.count("lease lost")
 		n.stepDown()
@@ -197,12 +199,12 @@ func (n *node) campaign(forced bool) {
 				would++
 			}
 		}
-		if would < majority() {
+		if would < majority {
 			return
 		}
 	}
 	term := n.term + 1
-	if n.w.faulty(0.1) {
+	if n.w.happens(termsSkipped) {
 		term += int32(n.w.rand.IntN(3)) // terms in which nobody was elected
 	}
 	n.seeTerm(term)
@@ -217,12 +219,12 @@ func (n *node) campaign(forced bool) {
 			return
 		}
 		m.seeTerm(n.term)
-		if m.voted == 0 && n.upToDate(m) && !n.w.faulty(0.05) {
+		if m.voted == 0 && n.upToDate(m) && !n.w.happens(voteLost) {
 			m.voted = n.id
 			votes++
 		}
 	}
-	if votes < majority() {
+	if votes < majority {
 		n.w.tracef("node %d: not elected in term %d", n.id, n.term)
 		return
 	}
@@ -265,7 +267,7 @@ func (n *node) stepDown() {
 	n.w.tracef("node %d: steps down in term %d", n.id, n.term)
 	n.w.count("step-downs")
 	for i, e := range n.log[n.applied:] {
-		if n.mine(e) && (n.applied+i >= n.commit || n.w.faulty(0.2)) {
+		if n.mine(e) && (n.applied+i >= n.commit || n.w.happens(outcomeUnknown)) {
 			n.settle(e.proposal, errLeadershipLost)
 		}
 	}
@@ -312,7 +314,7 @@ func (n *node) contactSoon(m *node, d time.Duration) {
 
 // contact is one AppendEntries and its answer.
 func (n *node) contact(m *node) {
-	if !n.reaches(m) || n.w.faulty(0.02) {
+	if !n.reaches(m) || n.w.happens(contactLost) {
 		return
 	}
 	if m.term > n.term {
@@ -337,11 +339,11 @@ func (n *node) contact(m *node) {
 		n.w.stats["entries lost"] += len(m.log) - at
 		m.log = m.log[:at:at]
 	}
-	if k := len(n.snapshots); k > 0 && n.snapshots[k-1].applied > at && n.w.faulty(0.3) {
+	if k := len(n.snapshots); k > 0 && n.snapshots[k-1].applied > at && n.w.happens(checkpointSent) {
 		n.install(m)
 		at = max(at, n.snapshots[k-1].applied)
 	} else if count := len(n.log) - at; count > 0 {
-		if n.w.faulty(0.3) {
+		if n.w.happens(entriesSplit) {
 			count = 1 + n.w.rand.IntN(count)
 		}
 		m.log = append(m.log, n.log[at:at+count]...)
@@ -365,7 +367,7 @@ func (n *node) advance() {
 				have++
 			}
 		}
-		if have >= majority() {
+		if have >= majority {
 			n.w.agree(n.log[:i])
 			n.learn(i)
 			return

@@ -37,7 +37,6 @@ func (w *world) heal() {
 	w.mend()
 	for _, n := range w.nodes {
 		n.refusing = false
-		n.pausedUntil = min(n.pausedUntil, w.now)
 		if !n.up {
 			n.boot()
 		}

@@ -77,6 +77,7 @@ type world struct {
 	step      int
 	calm      bool    // the faults are over
 	roughness float64 // how far faults are apart, compared with their usual rate
+	odds      odds
 
 	trace trace
 	stats map[string]int
@@ -162,7 +163,8 @@ func newWorld(o Options) *world {
 		MinISR:                   int32(1 + w.rand.IntN(2)),
 		MetadataVersion:          records.LatestMetadataVersion,
 	}
-	w.roughness = 0.1 + w.rand.Float64()
+	w.drawOdds()
+	w.roughness = 0.05 + 0.9*w.rand.Float64()
 	if w.chance(0.25) {
 		w.settings.MetadataVersion = []records.MetadataVersion{20, 22, 25}[w.rand.IntN(3)]
 	}
@@ -236,9 +238,6 @@ func (w *world) between(lo, hi time.Duration) time.Duration {
 }
 
 func (w *world) chance(p float64) bool { return w.rand.Float64() < p }
-
-// faulty is chance while there are faults, and false once they are over.
-func (w *world) faulty(p float64) bool { return !w.calm && w.rand.Float64() < p }
 
 func (w *world) count(what string) { w.stats[what]++ }
 

@@ -1,0 +1,80 @@
+package controller
+
+import (
+	"context"
+	"fmt"
+
+	"yakt/controller/plan"
+)
+
+// RegisterByHand registers a broker that has no process. An error, here and below, means that there is no answer: ctx has
+// ended, and what was asked for may or may not happen.
+func (c *Controller) RegisterByHand(ctx context.Context, from Caller, r plan.HandRegistration) (plan.HandAnswer, error) {
+	return c.byHand(ctx, from, "RegisterByHand", func(v *plan.View) (plan.HandAnswer, plan.Result) { return plan.RegisterByHand(v, r) })
+}
+
+// ChangeRegistration changes the state of a registered broker, with the elections that follow from it.
+func (c *Controller) ChangeRegistration(ctx context.Context, from Caller, r plan.RegistrationChange) (plan.HandAnswer, error) {
+	return c.byHand(ctx, from, "ChangeRegistration", func(v *plan.View) (plan.HandAnswer, plan.Result) { return plan.ChangeRegistration(v, r) })
+}
+
+// UnregisterByHand takes a broker out of the cluster; its leaderships go to others first.
+func (c *Controller) UnregisterByHand(ctx context.Context, from Caller, broker int32) (plan.HandAnswer, error) {
+	return c.byHand(ctx, from, "UnregisterByHand", func(v *plan.View) (plan.HandAnswer, plan.Result) { return plan.UnregisterByHand(v, broker) })
+}
+
+// CreatePartition adds the next partition to a topic.
+func (c *Controller) CreatePartition(ctx context.Context, from Caller, r plan.NewPartition) (plan.HandAnswer, error) {
+	return c.byHand(ctx, from, "CreatePartition", func(v *plan.View) (plan.HandAnswer, plan.Result) { return plan.CreatePartition(v, r) })
+}
+
+// AllocateProducerIDsFor hands a broker, whatever its epoch, the next block of producer ids.
+func (c *Controller) AllocateProducerIDsFor(ctx context.Context, from Caller, broker int32) (first int64, length int32, answer plan.HandAnswer, err error) {
+	answer, err = c.byHand(ctx, from, "AllocateProducerIDsFor", func(v *plan.View) (plan.HandAnswer, plan.Result) {
+		return plan.AllocateProducerIDsFor(v, broker)
+	})
+	return answer.ProducerIDStart, answer.ProducerIDLength, answer, err
+}
+
+// byHand has a request planned, and answers when it is committed. What takes several operations is asked for until it is done.
+func (c *Controller) byHand(ctx context.Context, from Caller, name string, f func(*plan.View) (plan.HandAnswer, plan.Result)) (plan.HandAnswer, error) {
+	for {
+		answer, err := c.byHandOnce(ctx, from, name, f)
+		if err != nil || !answer.Again {
+			return answer, err
+		}
+	}
+}
+
+func (c *Controller) byHandOnce(ctx context.Context, from Caller, name string, f func(*plan.View) (plan.HandAnswer, plan.Result)) (plan.HandAnswer, error) {
+	if !c.Active() {
+		return plan.HandAnswer{Refusal: errNotLeading}, nil
+	}
+	answers := make(chan plan.HandAnswer, 1)
+	var answer plan.HandAnswer // the run loop's until it is sent
+	op := &operation{
+		caller: from,
+		name:   name,
+		plan: func(v *plan.View) plan.Result {
+			var result plan.Result
+			answer, result = f(v)
+			answer.Offset = v.NextOffset + int64(len(result.Records))
+			return result
+		},
+		settled: func(err error) {
+			if err != nil {
+				answer = plan.HandAnswer{Refusal: refusalFor(err)}
+			}
+			answers <- answer
+		},
+	}
+	if !c.writer.mail.submit(op) {
+		return plan.HandAnswer{Refusal: errOverloaded}, nil
+	}
+	select {
+	case a := <-answers:
+		return a, nil
+	case <-ctx.Done():
+		return plan.HandAnswer{}, fmt.Errorf("controller: %s: %w", name, ctx.Err())
+	}
+}
