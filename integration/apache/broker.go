@@ -10,9 +10,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"yakt/integration/harness"
 )
@@ -139,7 +139,7 @@ func (b *Broker) WaitServing(t testing.TB) {
 	// A broker opens its port a moment after it is unfenced.
 	harness.Eventually(t, runningTimeout, fmt.Sprintf("create %s through broker %d", topic, b.ID), func() error {
 		b.CheckUp(t)
-		_, err := kadm.NewClient(client).CreateTopic(ctx, 1, 1, nil, topic)
+		err := createOn(ctx, client, topic, b.ID)
 		if errors.Is(err, kerr.TopicAlreadyExists) {
 			return nil
 		}
@@ -160,6 +160,24 @@ func (b *Broker) WaitServing(t testing.TB) {
 			}
 		}
 	}
+}
+
+// createOn creates a topic whose one partition lies on one broker.
+func createOn(ctx context.Context, client *kgo.Client, name string, broker int32) error {
+	topic := kmsg.NewCreateTopicsRequestTopic()
+	topic.Topic, topic.NumPartitions, topic.ReplicationFactor = name, -1, -1
+	topic.ReplicaAssignment = []kmsg.CreateTopicsRequestTopicReplicaAssignment{{Partition: 0, Replicas: []int32{broker}}}
+	req := kmsg.NewPtrCreateTopicsRequest()
+	req.TimeoutMillis = 10_000
+	req.Topics = append(req.Topics, topic)
+	resp, err := req.RequestWith(ctx, client)
+	if err != nil {
+		return err
+	}
+	if len(resp.Topics) != 1 {
+		return fmt.Errorf("%d topics in the answer", len(resp.Topics))
+	}
+	return kerr.ErrorForCode(resp.Topics[0].ErrorCode)
 }
 
 // Client connects to the broker. It is closed with the test.

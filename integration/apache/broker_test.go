@@ -3,6 +3,8 @@ package apache
 import (
 	"context"
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -35,11 +37,76 @@ func TestBrokerByBootstrapServers(t *testing.T) {
 	}
 }
 
-func TestBrokerByVoters(t *testing.T) {
-	y := harness.StartYakt(t)
-	b := StartBroker(t, Current, 101, y, ByVoters(y))
-	b.WaitRunning(t)
-	b.Stop(t)
+// TestTwoBrokers has one that was told its controllers by voters and one by addresses. They replicate; one dies, and the
+// other serves what both had.
+func TestTwoBrokers(t *testing.T) {
+	y := harness.StartYakt(t, "--config", propertiesFile(t, "broker.session.timeout.ms=3000"))
+	first := StartBroker(t, Current, 101, y, ByVoters(y))
+	second := StartBroker(t, Current, 102, y, ByBootstrapServers(y), "broker.heartbeat.interval.ms=1000")
+	first.WaitRunning(t)
+	second.WaitRunning(t)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer cancel()
+	client := first.Client(t, kgo.ConsumeTopics("shared"))
+	if _, err := kadm.NewClient(client).CreateTopic(ctx, 4, 2, nil, "shared"); err != nil {
+		t.Fatal(err)
+	}
+	produce(t, ctx, client, "shared", 1000)
+	led := map[int32]int{}
+	topic, _ := y.MustMetadata(t).Topic("shared")
+	for _, p := range topic.Partitions {
+		led[p.Leader]++
+		if len(p.ISR) != 2 {
+			t.Errorf("the partition %+v has lost a replica while both brokers are up", p)
+		}
+	}
+	if led[101] != 2 || led[102] != 2 {
+		t.Errorf("leaders per broker: %v", led)
+	}
+
+	second.Kill()
+	harness.Eventually(t, time.Minute, "the dead broker's partitions with the other one", func() error {
+		m, err := y.Metadata()
+		if err != nil {
+			return err
+		}
+		topic, _ := m.Topic("shared")
+		for _, p := range topic.Partitions {
+			if p.Leader != first.ID || !slices.Equal(p.ISR, []int32{first.ID}) {
+				return fmt.Errorf("partition %+v", p)
+			}
+		}
+		return nil
+	})
+	produce(t, ctx, client, "shared", 1000)
+	consume(t, ctx, client, 2000)
+
+	second.Start(t)
+	harness.Eventually(t, runningTimeout, "the broker back in sync", func() error {
+		m, err := y.Metadata()
+		if err != nil {
+			return err
+		}
+		topic, _ := m.Topic("shared")
+		for _, p := range topic.Partitions {
+			if len(p.ISR) != 2 {
+				return fmt.Errorf("partition %+v", p)
+			}
+		}
+		return nil
+	})
+	second.Stop(t)
+	first.Stop(t)
+}
+
+// propertiesFile writes lines for yakt's --config.
+func propertiesFile(t *testing.T, lines ...string) string {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "server.properties")
+	if err := os.WriteFile(file, []byte(strings.Join(lines, "\n")+"\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return file
 }
 
 func TestBroker40(t *testing.T) {

@@ -16,16 +16,13 @@ import (
 	"yakt/integration/harness"
 )
 
-// TestKafkasToolsReadACheckpoint has DumpLogSegments and MetadataShell read a checkpoint of YAKt's and one of Apache's.
+// TestKafkaReadsACheckpoint has a broker, DumpLogSegments and MetadataShell read a checkpoint of YAKt's, and the tools one
+// of Apache's.
 // The tools complain even about Apache's (the shell calls control records errors), so what counts is that they say
 // nothing about ours that they do not say about theirs.
-func TestKafkasToolsReadACheckpoint(t *testing.T) {
-	config := filepath.Join(harness.TempDir(t), "server.properties")
-	if err := os.WriteFile(config, []byte("metadata.log.max.record.bytes.between.snapshots=1000\n"), 0o644); err != nil {
-		t.Fatal(err)
-	}
+func TestKafkaReadsACheckpoint(t *testing.T) {
 	classpath(t, Current) // before anything is started: this may skip
-	y := harness.StartYakt(t, "--config", config)
+	y := harness.StartYakt(t, "--config", propertiesFile(t, "metadata.log.max.record.bytes.between.snapshots=1000"))
 	harness.StartStandIn(t, y, 101)
 	harness.StartStandIn(t, y, 102)
 	client, err := kgo.NewClient(kgo.SeedBrokers(y.Addr))
@@ -34,7 +31,8 @@ func TestKafkasToolsReadACheckpoint(t *testing.T) {
 	}
 	defer client.Close()
 	configs := map[string]*string{"retention.ms": ptr("1000")}
-	for i := range 20 {
+	const topics = 20
+	for i := range topics {
 		if _, err := kadm.NewClient(client).CreateTopic(t.Context(), 3, 2, configs, fmt.Sprintf("topic-%d", i)); err != nil {
 			t.Fatal(err)
 		}
@@ -60,6 +58,7 @@ func TestKafkasToolsReadACheckpoint(t *testing.T) {
 			}
 		}
 	})
+	t.Run("BrokerStartsFromIt", func(t *testing.T) { brokerStartsFrom(t, y, topics) })
 	t.Run("MetadataShell", func(t *testing.T) {
 		find := func(file string) (string, string) {
 			out, stderr, err := runTool(t, Current, "", metadataShell, "--snapshot", file, "find", "/image/topics/byName")
@@ -77,6 +76,26 @@ func TestKafkasToolsReadACheckpoint(t *testing.T) {
 			}
 		}
 	})
+}
+
+// brokerStartsFrom has a broker join that gets the cluster's past as a checkpoint.
+func brokerStartsFrom(t *testing.T, y *harness.Yakt, topics int) {
+	b := StartBroker(t, Current, 103, y, ByBootstrapServers(y))
+	b.WaitRunning(t)
+	if !strings.Contains(b.Log(), "snapshot OffsetAndEpoch") && !strings.Contains(b.Log(), ".checkpoint") {
+		t.Error("the broker's log says nothing of a snapshot")
+	}
+	listed, err := kadm.NewClient(b.Client(t)).ListTopics(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range topics {
+		name := fmt.Sprintf("topic-%d", i)
+		if len(listed[name].Partitions) != 3 {
+			t.Errorf("the broker has %s as %+v", name, listed[name])
+		}
+	}
+	b.Stop(t)
 }
 
 // waitForCheckpoint returns the newest checkpoint that holds topics.
