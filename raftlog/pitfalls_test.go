@@ -343,10 +343,10 @@ func TestHandshakeRefusesAMismatch(t *testing.T) {
 		t.Run(c.what, func(t *testing.T) {
 			a, b := net.Pipe()
 			defer a.Close()
+			defer b.Close()
 			accepted := make(chan error, 1)
 			go func() {
 				_, err := acceptHandshake(b, self)
-				b.Close()
 				accepted <- err
 			}()
 			var dialed error
@@ -466,8 +466,8 @@ func TestAddressFollowsTheFlags(t *testing.T) {
 	n = openNode(t, disk, "d", func(c *Config) { c.Advertise, c.ListenerName = "elsewhere:19093", "CTL" })
 	n.lead()
 	await(t, n, "the configuration has the new address", func() bool {
-		n.mu.Lock()
-		defer n.mu.Unlock()
+		n.Log.mu.Lock()
+		defer n.Log.mu.Unlock()
 		return len(n.members.Servers) == 1 && n.members.Servers[0].Address == "elsewhere:19093"
 	})
 	want := records.VoterEndpoint{Name: "CTL", Host: "elsewhere", Port: 19093}
