@@ -47,12 +47,17 @@ func (c *Controller) fenceSilent(now time.Time) {
 		if b.Fenced && !c.sessions.lapsed(b.ID, b.Epoch, now) || !b.Fenced && !c.sessions.expired(b.ID, b.Epoch, now) {
 			continue
 		}
-		id := b.ID
+		id, epoch := b.ID, b.Epoch
 		if !b.Fenced {
 			c.logger.Warn("broker fenced: not heard from for a session", "broker", id, "timeout", c.sessions.timeout)
 		}
 		c.fencing[id] = true
-		c.chore("BrokerSessionExpiry", func(v *plan.View) plan.Result { return plan.FenceBroker(v, id) },
-			func(error) { delete(c.fencing, id) })
+		c.chore("BrokerSessionExpiry", func(v *plan.View) plan.Result {
+			// While this waited for its turn the broker may have been heard from again, or another process of it have registered.
+			if now, ok := v.Image.Broker(id); !ok || now.Epoch != epoch || v.Sessions.Alive(id, epoch, v.Now) {
+				return plan.Result{}
+			}
+			return plan.FenceBroker(v, id)
+		}, func(error) { delete(c.fencing, id) })
 	}
 }

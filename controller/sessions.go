@@ -63,7 +63,9 @@ func (s *sessions) extend(by time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, e := range s.by {
-		e.contact = e.contact.Add(by)
+		if !e.contact.IsZero() {
+			e.contact = e.contact.Add(by)
+		}
 	}
 }
 

@@ -52,6 +52,9 @@ func (c *conn) send(n *node, req kmsg.Request, reply func(kmsg.Response)) *call 
 	n.after(c.arrives-w.now, func() {
 		w.tracef("%s #%d: asks node %d: %s", c.name, k.serial, n.id, describe(req))
 		caller := controller.Caller{Principal: "User:" + c.name, ClientID: c.name, Host: "127.0.0.1", Listener: "CONTROLLER"}
+		if h, ok := req.(*kmsg.BrokerHeartbeatRequest); ok {
+			n.hear(h)
+		}
 		incarnation := n.incarnation
 		err := n.ctl.Submit(caller, req, func(resp kmsg.Response) {
 			if n.incarnation != incarnation || !n.up {

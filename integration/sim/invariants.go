@@ -130,6 +130,20 @@ func (o *oracle) control(e *entry) {
 	o.states = append(o.states, state{Image: o.head})
 }
 
+// author says who asked for some of a batch's records.
+type author struct {
+	Records int    `json:"n"`
+	API     string `json:"api"`
+}
+
+func authorsOf(b records.Batch, who []byte) []author {
+	var authors []author
+	if err := json.Unmarshal(who, &authors); err != nil {
+		violate("operations-whole", "who asked for the batch at %d: %v: %q", b.BaseOffset(), err, who)
+	}
+	return authors
+}
+
 // operations replays a batch operation by operation; who asked says where each ends.
 func (o *oracle) operations(e *entry) {
 	b := e.batch
@@ -137,13 +151,7 @@ func (o *oracle) operations(e *entry) {
 	if err != nil {
 		violate("batches-well-formed", "%v", err)
 	}
-	var authors []struct {
-		Records int    `json:"n"`
-		API     string `json:"api"`
-	}
-	if err := json.Unmarshal(e.who, &authors); err != nil {
-		violate("operations-whole", "who asked for the batch at %d: %v: %q", b.BaseOffset(), err, e.who)
-	}
+	authors := authorsOf(b, e.who)
 	edit := o.head.Edit()
 	at := 0
 	for _, a := range authors {

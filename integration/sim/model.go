@@ -54,7 +54,7 @@ func (n *node) boot() {
 	n.incarnation++
 	n.up, n.pausedUntil, n.busyUntil, n.deafUntil = true, 0, 0, 0
 	n.pending = map[string]bool{}
-	n.inbox, n.appends, n.notify, n.checked = nil, nil, nil, nil
+	n.inbox, n.appends, n.notify, n.checked, n.silence = nil, nil, nil, nil, silence{}
 	n.commit, n.applied, n.counted, n.end, n.seq = 0, 0, 0, 0, records.Sequence{}
 	settings := w.settings
 	n.ctl = controller.New(controller.Config{
@@ -107,6 +107,7 @@ func (n *node) stepSoon() {
 	n.once("step", max(d, n.busyUntil-n.w.now), func() {
 		for range 1 + n.w.rand.IntN(3) {
 			more := n.ctl.Step()
+			n.listen()
 			n.checkPublished()
 			if !more {
 				return
@@ -126,6 +127,7 @@ func (n *node) tickTimer() {
 	}
 	n.after(max(d, n.busyUntil-n.w.now), func() {
 		n.ctl.Tick()
+		n.listen()
 		n.checkPublished()
 		n.stepSoon()
 		n.tickTimer()
@@ -138,6 +140,7 @@ func (n *node) ClusterID() string { return clusterID }
 // Append implements controller.Log.
 func (n *node) Append(b records.Batch, who []byte, done func(error)) {
 	n.w.tracef("node %d: appends [%d,%d) of epoch %d, %d bytes", n.id, b.BaseOffset(), b.EndOffset(), b.LeaderEpoch(), len(b))
+	n.checkFenced(b, who)
 	p := &proposal{node: n, incarnation: n.incarnation, kind: entryBatch, batch: b, who: who, done: done}
 	n.appends = append(n.appends, p)
 	n.inbox = append(n.inbox, p)

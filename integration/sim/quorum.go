@@ -74,6 +74,7 @@ type node struct {
 	pending map[string]bool
 
 	ctl     *controller.Controller
+	silence silence
 	notify  func()
 	checked any // the published image that was compared last
 }
