@@ -13,7 +13,6 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
-	"github.com/hashicorp/raft"
 
 	"yakt/records"
 )
@@ -440,5 +439,3 @@ func TestDirectoryIsLockedOnDisk(t *testing.T) {
 	n.Close()
 	openNode(t, nil, dir)
 }
-
-var _ raft.LogStore = (*store)(nil)

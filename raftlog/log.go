@@ -11,9 +11,11 @@
 //	offsets.go      offset ↔ raft index, and where each epoch begins
 //	leadership.go   who leads: raft's view, and the pair that brokers may be told
 //	membership.go   voters, their progress, handing leadership over
-//	store.go        raft's LogStore and StableStore on Pebble
+//	store.go        raft's LogStore on Pebble; entry.go one entry's bytes; stable.go term and vote
+//	waltail.go      what can be told from a torn write
 //	snapshots.go    raft's SnapshotStore with Kafka's file names
-//	transport.go    raft's transport over a given listener and dialer; handshake.go how a connection opens
+//	transport.go    between raft and its network transport; streams.go connections; handshake.go how one opens
+//	peers.go        how far each follower is
 //	chores.go       snapshots by size and age, the nearly full disk
 //	identity.go     meta.properties
 //

@@ -5,13 +5,10 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"hash/crc32"
 	"log/slog"
-	"math"
 	"runtime"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -67,21 +64,7 @@ const (
 	keyIdentity = 'i'
 	keySnapshot = 'p'
 	keyStable   = 's'
-
-	entryVersion   = 1
-	entryHeaderLen = 26
 )
-
-// errNotFound is compared by its text inside raft: it must be exactly this.
-var errNotFound = errors.New("not found")
-
-var castagnoli = crc32.MakeTable(crc32.Castagnoli)
-
-func entryKey(index uint64) []byte {
-	return binary.BigEndian.AppendUint64([]byte{keyEntry}, index)
-}
-
-func stableKey(name []byte) []byte { return append([]byte{keyStable}, name...) }
 
 // openStore opens the database in dir, which lock already guards.
 func openStore(fs vfs.FS, dir string, lock *pebble.Lock, logger *slog.Logger, onFail func(error)) (*store, error) {
@@ -231,74 +214,6 @@ func (s *store) StoreLogs(logs []*raft.Log) error {
 	}
 	s.last = logs[len(logs)-1].Index
 	s.mu.Unlock()
-	return nil
-}
-
-// setEntry adds l to b, encoded in place.
-func setEntry(b *pebble.Batch, l *raft.Log) {
-	op := b.SetDeferred(9, entryHeaderLen+len(l.Data)+len(l.Extensions))
-	op.Key[0] = keyEntry
-	binary.BigEndian.PutUint64(op.Key[1:], l.Index)
-	v := op.Value
-	v[4], v[5] = entryVersion, byte(l.Type)
-	binary.BigEndian.PutUint32(v[6:], uint32(len(l.Extensions)))
-	binary.BigEndian.PutUint64(v[10:], l.Term)
-	at := int64(0)
-	if !l.AppendedAt.IsZero() {
-		at = l.AppendedAt.UnixNano()
-	}
-	binary.BigEndian.PutUint64(v[18:], uint64(at))
-	copy(v[entryHeaderLen:], l.Data)
-	copy(v[entryHeaderLen+len(l.Data):], l.Extensions)
-	binary.BigEndian.PutUint32(v, entryChecksum(op.Key[1:], v))
-	if err := op.Finish(); err != nil {
-		panic(err) // only for a batch that is already committed
-	}
-}
-
-func entryChecksum(index, value []byte) uint32 {
-	return crc32.Update(crc32.Checksum(index, castagnoli), castagnoli, value[4:])
-}
-
-// entryData checks the value of entry index and returns its payload, a part of value.
-func entryData(index uint64, value []byte) ([]byte, error) {
-	if len(value) < entryHeaderLen {
-		return nil, fmt.Errorf("raftlog: entry %d is damaged: %d bytes are left of it", index, len(value))
-	}
-	var key [8]byte
-	binary.BigEndian.PutUint64(key[:], index)
-	if have, want := entryChecksum(key[:], value), binary.BigEndian.Uint32(value); have != want {
-		return nil, fmt.Errorf("raftlog: entry %d is damaged: its checksum is %08x and should be %08x", index, have, want)
-	}
-	if value[4] != entryVersion {
-		return nil, fmt.Errorf("raftlog: entry %d has format version %d; this program reads version %d", index, value[4], entryVersion)
-	}
-	ext := int(binary.BigEndian.Uint32(value[6:]))
-	if ext > len(value)-entryHeaderLen {
-		return nil, fmt.Errorf("raftlog: entry %d is damaged: extensions of %d bytes in a value of %d", index, ext, len(value))
-	}
-	return value[entryHeaderLen : len(value)-ext], nil
-}
-
-func entryTerm(value []byte) uint64 { return binary.BigEndian.Uint64(value[10:]) }
-
-func entryType(value []byte) raft.LogType { return raft.LogType(value[5]) }
-
-// decodeEntry copies the value of entry index into l.
-func decodeEntry(index uint64, value []byte, l *raft.Log) error {
-	data, err := entryData(index, value)
-	if err != nil {
-		return err
-	}
-	body := append([]byte(nil), value[entryHeaderLen:]...)
-	*l = raft.Log{Index: index, Term: entryTerm(value), Type: entryType(value)}
-	l.Data = body[:len(data):len(data)]
-	if len(body) > len(data) {
-		l.Extensions = body[len(data):]
-	}
-	if at := int64(binary.BigEndian.Uint64(value[18:])); at != 0 {
-		l.AppendedAt = time.Unix(0, at)
-	}
 	return nil
 }
 
@@ -510,90 +425,6 @@ func (s *store) fail(err error) {
 	if !s.failed.Swap(true) && s.opened.Load() {
 		s.onFail(err)
 	}
-}
-
-// Set implements raft.StableStore.
-func (s *store) Set(key, value []byte) error {
-	b := s.db.NewBatch()
-	if string(key) == "LastVoteCand" {
-		s.mu.Lock()
-		if s.votePending {
-			s.votePending = false
-			must(b.Set(stableKey([]byte("LastVoteTerm")), binary.BigEndian.AppendUint64(nil, s.voteTerm), nil))
-		}
-		s.mu.Unlock()
-	}
-	must(b.Set(stableKey(key), value, nil))
-	return s.commit(b, "store "+string(key))
-}
-
-// Get implements raft.StableStore.
-func (s *store) Get(key []byte) ([]byte, error) {
-	value, closer, err := s.db.Get(stableKey(key))
-	if errors.Is(err, pebble.ErrNotFound) {
-		return nil, errNotFound
-	}
-	if err != nil {
-		return nil, s.stop(fmt.Errorf("raftlog: read %s: %w", key, err))
-	}
-	defer closer.Close()
-	return append([]byte{}, value...), nil
-}
-
-// SetUint64 implements raft.StableStore. A vote is two values in raft, its term and then its candidate; here the term
-// waits for the candidate, so that a vote is one write and never half of one.
-func (s *store) SetUint64(key []byte, v uint64) error {
-	switch string(key) {
-	case "LastVoteTerm":
-		s.mu.Lock()
-		s.voteTerm, s.votePending = v, true
-		s.mu.Unlock()
-		return nil
-	case "CurrentTerm":
-		if v > math.MaxInt32 {
-			panic(fmt.Sprintf("raftlog: term %d is no leader epoch", v))
-		}
-		s.mu.Lock()
-		known := v == s.term
-		s.mu.Unlock()
-		if known {
-			return nil // NewRaft stores what it has just read
-		}
-	}
-	b := s.db.NewBatch()
-	must(b.Set(stableKey(key), binary.BigEndian.AppendUint64(nil, v), nil))
-	if err := s.commit(b, "store "+string(key)); err != nil {
-		return err
-	}
-	if string(key) == "CurrentTerm" {
-		s.mu.Lock()
-		s.term = v
-		s.mu.Unlock()
-		if s.onTerm != nil {
-			s.onTerm(v)
-		}
-	}
-	return nil
-}
-
-// GetUint64 implements raft.StableStore.
-func (s *store) GetUint64(key []byte) (uint64, error) {
-	if string(key) == "LastVoteTerm" {
-		s.mu.Lock()
-		v, pending := s.voteTerm, s.votePending
-		s.mu.Unlock()
-		if pending {
-			return v, nil
-		}
-	}
-	value, err := s.Get(key)
-	if err != nil {
-		return 0, err
-	}
-	if len(value) != 8 {
-		return 0, s.stop(fmt.Errorf("raftlog: %s is damaged: %d bytes", key, len(value)))
-	}
-	return binary.BigEndian.Uint64(value), nil
 }
 
 // must is for errors that only a misused Pebble batch can give.

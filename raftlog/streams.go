@@ -1,0 +1,175 @@
+package raftlog
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/raft"
+)
+
+// streams is raft's StreamLayer over a given listener and dialer. Every connection opens with the handshake, done beside
+// the accept loop, so that somebody who connects and stays silent holds up nobody.
+type streams struct {
+	listener net.Listener // nil: nobody can connect
+	dial     func(ctx context.Context, addr string) (net.Conn, error)
+	self     hello
+	logger   *slog.Logger
+
+	ready   chan net.Conn
+	ctx     context.Context
+	cancel  context.CancelFunc
+	stopped sync.WaitGroup
+
+	mu    sync.Mutex
+	open  map[net.Conn]struct{}
+	slots chan struct{} // handshakes at a time
+}
+
+var _ raft.StreamLayer = (*streams)(nil)
+
+const (
+	handshakeTimeout = 5 * time.Second
+	maxHandshakes    = 64
+)
+
+func newStreams(l net.Listener, dial func(context.Context, string) (net.Conn, error), self hello, logger *slog.Logger) *streams {
+	s := &streams{listener: l, dial: dial, self: self, logger: logger, ready: make(chan net.Conn),
+		open: map[net.Conn]struct{}{}, slots: make(chan struct{}, maxHandshakes)}
+	s.ctx, s.cancel = context.WithCancel(context.Background())
+	if l != nil {
+		s.stopped.Go(s.accept)
+	}
+	return s
+}
+
+func (s *streams) accept() {
+	for delay := time.Duration(0); ; {
+		conn, err := s.listener.Accept()
+		if err != nil {
+			if s.ctx.Err() != nil || errors.Is(err, net.ErrClosed) {
+				return
+			}
+			delay = min(max(2*delay, 5*time.Millisecond), time.Second)
+			s.logger.Warn("raftlog: accept a connection", "err", err)
+			select {
+			case <-time.After(delay):
+				continue
+			case <-s.ctx.Done():
+				return
+			}
+		}
+		delay = 0
+		select {
+		case s.slots <- struct{}{}:
+		case <-s.ctx.Done():
+			conn.Close()
+			return
+		}
+		c := s.track(conn)
+		s.stopped.Go(func() {
+			defer func() { <-s.slots }()
+			peer, err := acceptHandshake(c, s.self)
+			if err != nil {
+				s.logger.Warn("raftlog: refused a connection", "from", conn.RemoteAddr(), "peer", string(peer.from), "err", err)
+				c.Close()
+				return
+			}
+			select {
+			case s.ready <- c:
+			case <-s.ctx.Done():
+				c.Close()
+			}
+		})
+	}
+}
+
+// Accept implements net.Listener.
+func (s *streams) Accept() (net.Conn, error) {
+	select {
+	case c := <-s.ready:
+		return c, nil
+	case <-s.ctx.Done():
+		return nil, net.ErrClosed
+	}
+}
+
+// Dial implements raft.StreamLayer. address is a target.
+func (s *streams) Dial(address raft.ServerAddress, timeout time.Duration) (net.Conn, error) {
+	id, addr, ok := splitTarget(address)
+	if !ok {
+		return nil, fmt.Errorf("raftlog: %q names no server", address)
+	}
+	if s.dial == nil {
+		return nil, fmt.Errorf("raftlog: dial %s: this node was given no dialer", addr)
+	}
+	ctx, cancel := context.WithTimeout(s.ctx, timeout)
+	defer cancel()
+	conn, err := s.dial(ctx, addr)
+	if err != nil {
+		return nil, fmt.Errorf("raftlog: dial node %s: %w", id, err)
+	}
+	c := s.track(conn)
+	hi := s.self
+	hi.to = id
+	if err := dialHandshake(c, hi); err != nil {
+		c.Close()
+		return nil, fmt.Errorf("raftlog: node %s at %s: %w", id, addr, err)
+	}
+	return c, nil
+}
+
+// track wraps conn so that Close ends it too; one that comes too late is closed here.
+func (s *streams) track(conn net.Conn) *trackedConn {
+	c := &trackedConn{Conn: conn, from: s}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ctx.Err() != nil {
+		conn.Close()
+	} else {
+		s.open[c] = struct{}{}
+	}
+	return c
+}
+
+// Close implements net.Listener: it ends the listener and every connection, incoming and outgoing.
+func (s *streams) Close() error {
+	s.cancel()
+	var err error
+	if s.listener != nil {
+		err = s.listener.Close()
+	}
+	s.mu.Lock()
+	conns := s.open
+	s.open = map[net.Conn]struct{}{}
+	s.mu.Unlock()
+	for c := range conns {
+		c.Close()
+	}
+	s.stopped.Wait()
+	return err
+}
+
+// Addr implements net.Listener.
+func (s *streams) Addr() net.Addr {
+	if s.listener != nil {
+		return s.listener.Addr()
+	}
+	return &net.TCPAddr{}
+}
+
+type trackedConn struct {
+	net.Conn
+	from *streams
+}
+
+func (c *trackedConn) Close() error {
+	c.from.mu.Lock()
+	delete(c.from.open, c)
+	c.from.mu.Unlock()
+	return c.Conn.Close()
+}
