@@ -147,7 +147,7 @@ func (l *fakeLog) EpochEnd(epoch int32) (found int32, end int64, ok bool) {
 	return found, end, ok
 }
 
-// snapshot takes a checkpoint and moves the log start to it.
+// snapshot takes a checkpoint, forgets the one before, and moves the log start to it.
 func (l *fakeLog) snapshot() (records.SnapshotID, error) {
 	id, write, err := l.machine.Checkpoint()
 	if err != nil {
@@ -159,7 +159,7 @@ func (l *fakeLog) snapshot() (records.SnapshotID, error) {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.snapshots[id], l.order, l.start = b.Bytes(), append(l.order, id), id.EndOffset
+	l.snapshots, l.order, l.start = map[records.SnapshotID][]byte{id: b.Bytes()}, []records.SnapshotID{id}, id.EndOffset
 	return id, nil
 }
 

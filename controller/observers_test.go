@@ -11,6 +11,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 	"go.uber.org/goleak"
+	"pgregory.net/rapid"
 
 	"yakt/controller/plan"
 	"yakt/records"
@@ -31,7 +32,14 @@ func start(t *testing.T) (*Controller, *fakeLog) {
 		c.Close()
 		l.close()
 	})
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	awaitActive(t, c, l)
+	return c, l
+}
+
+// awaitActive waits until the controller takes requests.
+func awaitActive(t rapid.TB, c *Controller, l *fakeLog) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
 	for end := int64(-1); !c.Active(); {
 		l.Wait(ctx, end)
@@ -40,7 +48,6 @@ func start(t *testing.T) (*Controller, *fakeLog) {
 		}
 		end = min(end+1, l.EndOffset()-1)
 	}
-	return c, l
 }
 
 // fetchRequest is an observer's, as brokers send it.

@@ -117,7 +117,7 @@ func (v *View) topicByHand(name string, id records.UUID) (*image.Topic, *Refusal
 	case !ok:
 		return nil, refuse(kerr.UnknownTopicID, "There is no topic with id %v.", id)
 	case name != "" && name != t.Name:
-		return nil, refuse(kerr.InvalidRequest, "The topic with id %v is called %s, not %s.", id, quote(t.Name), quote(name))
+		return nil, refuse(kerr.InconsistentTopicID, "The topic with id %v is called %s, not %s.", id, quote(t.Name), quote(name))
 	}
 	return t, nil
 }
@@ -248,7 +248,7 @@ func (v *View) checkRegistrationChange(b *image.Broker, c RegistrationChange) *R
 	case c.Fenced == nil && c.InControlledShutdown == nil && c.LogDirs == nil:
 		return refuse(kerr.InvalidRequest, "The request changes nothing; say what should be different about broker %d.", b.ID)
 	case c.Fenced != nil && !*c.Fenced && b.Fenced && !b.ByHand():
-		return refuse(kerr.BrokerNotAvailable, "Broker %d is a process: its own heartbeat unfences it, as soon as it has caught up.", b.ID)
+		return refuse(kerr.InvalidRequest, "Broker %d is a process: its own heartbeat unfences it, as soon as it has caught up.", b.ID)
 	case c.InControlledShutdown != nil && !*c.InControlledShutdown && b.InControlledShutdown:
 		return refuse(kerr.InvalidRequest, "Broker %d is shutting down, which cannot be taken back; it has to register again.", b.ID)
 	case c.LogDirs == nil:

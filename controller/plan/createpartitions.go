@@ -75,11 +75,11 @@ func (v *View) growTopic(t *kmsg.CreatePartitionsRequestTopic) ([]records.Record
 	additional := int(t.Count) - have
 	switch {
 	case additional == 0:
-		return nil, refuse(kerr.InvalidPartitions, "Topic %q has %d partitions already.", topic.Name, have)
+		return nil, refuse(kerr.InvalidPartitions, "%d is the number of partitions that topic %q has already.", have, topic.Name)
 	case additional < 0:
-		return nil, refuse(kerr.InvalidPartitions, "Topic %q has %d partitions; partitions cannot be taken away, so %d is not possible.", topic.Name, have, t.Count)
+		return nil, refuse(kerr.InvalidPartitions, "Topic %q cannot have %d partitions: it has %d, and partitions cannot be taken away.", topic.Name, t.Count, have)
 	case t.Assignment != nil && len(t.Assignment) != additional:
-		return nil, refuse(kerr.InvalidReplicaAssignment, "The replicas of %d partitions are named where %d are to be added.", len(t.Assignment), additional)
+		return nil, refuse(kerr.InvalidReplicaAssignment, "Replicas must be named for each partition that is added, or for none: the request adds %d and names those of %d.", additional, len(t.Assignment))
 	}
 	replicas, r := v.newReplicas(topic, additional, t.Assignment)
 	if r != nil {
