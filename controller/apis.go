@@ -31,7 +31,6 @@ func init() { // the envelope's handler looks into the table
 		kmsg.CreateTopics.Int16():            {min: 2, max: 7, forwardable: true, plan: planning(plan.CreateTopics)},
 		kmsg.DeleteTopics.Int16():            {min: 1, max: 6, forwardable: true, plan: planning(plan.DeleteTopics)},
 		kmsg.CreatePartitions.Int16():        {min: 0, max: 3, forwardable: true, plan: planning(plan.CreatePartitions)},
-		kmsg.CreatePartitions.Int16():        {min: 0, max: 3, forwardable: true, plan: planning(plan.CreatePartitions)},
 		kmsg.DescribeQuorum.Int16():          {min: 0, max: 2, forwardable: true, begin: describeQuorum},
 		kmsg.AlterPartition.Int16():          {min: 2, max: 3, plan: planning(plan.AlterPartition)},
 		kmsg.Envelope.Int16():                {min: 0, max: 0, begin: envelope},
