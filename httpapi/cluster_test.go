@@ -56,7 +56,7 @@ func fullImage() *image.Image {
 }
 
 func TestMetadataIsTheWholeImage(t *testing.T) {
-	s := testServer(func(c *Config) { c.Image = fullImage })
+	s := testServer(func(c *Config) { c.Controller = &fakeController{image: fullImage()} })
 	w := get(s, "GET", "/get_metadata")
 	if w.Code != 200 || w.Header().Get("Content-Type") != "application/json" {
 		t.Fatalf("%d %s", w.Code, w.Header())
@@ -81,7 +81,7 @@ func TestMetadataIsTheWholeImage(t *testing.T) {
 }
 
 func TestMetadataTellsNoSecrets(t *testing.T) {
-	s := testServer(func(c *Config) { c.Image = fullImage })
+	s := testServer(func(c *Config) { c.Controller = &fakeController{image: fullImage()} })
 	body := get(s, "GET", "/get_metadata").Body.String()
 	for _, secret := range []string{"hunter2", "aHVudGVyMg", "c2FsdC1odW50ZXIy"} {
 		if strings.Contains(body, secret) {

@@ -1,8 +1,15 @@
 // Package httpapi is the admin surface for people and scripts: plain HTTP and JSON on the port that Kafka's protocol shares.
-// server.go has the routes and the limits, errors.go every answer that is not a success, and each resource its own file.
 //
-// It only reads: the controller's committed image, through one function that may be called from any goroutine. A request
-// is served by the goroutine net/http gives it; the package starts none of its own.
+//	server.go    Server: what it needs, its routes and limits
+//	topics.go brokers.go producers.go cluster.go changes.go health.go    one resource each
+//	body.go      a request's body into a struct, or what is wrong with it
+//	forward.go   changes that arrive at a node that does not lead
+//	errors.go    every answer that is not a success; Kafka's errors as statuses
+//	stream.go secrets.go    long answers; what no answer may hold
+//
+// Reads come from the controller's committed image, or from its log. Changes are the controller's own operations, the
+// same that Kafka's protocol calls: there is no second set of rules here. A request is served by the goroutine net/http
+// gives it; the package starts none of its own.
 package httpapi
 
 import (
@@ -11,30 +18,60 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/url"
+	"slices"
 	"time"
 
 	"github.com/go-chi/chi/v5"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"yakt/controller"
 	"yakt/controller/image"
+	"yakt/controller/plan"
 )
 
-// Config is what a Server reads from. All functions are called from many goroutines.
-type Config struct {
-	NodeID    int32
-	ClusterID string
+// Controller is what a Server asks of the controller. All methods are called from many goroutines; an error means that
+// there is no answer, because ctx ended or the controller is closing.
+type Controller interface {
 	// Image is the committed state, never nil.
-	Image func() *image.Image
-	// Ready returns nil when this node has caught up and knows a leader, else the reason why not, in words for an operator.
-	Ready  func() error
-	Logger *slog.Logger
-	// HeaderTimeout is how long a client may take to send its request (5 s when 0), WriteTimeout how long it may take to
-	// read the answer (1 min when 0: the metadata of a large cluster over a slow line).
-	HeaderTimeout, WriteTimeout time.Duration
+	Image() *image.Image
+	// Active says whether this node takes changes; Leader is the node that does, -1 while that is not known.
+	Active() bool
+	Leader() (id int32, epoch int32)
+	// Handle answers a request of Kafka's.
+	Handle(context.Context, controller.Caller, kmsg.Request) (kmsg.Response, error)
+
+	RegisterByHand(context.Context, controller.Caller, plan.HandRegistration) (plan.HandAnswer, error)
+	ChangeRegistration(context.Context, controller.Caller, plan.RegistrationChange) (plan.HandAnswer, error)
+	UnregisterByHand(context.Context, controller.Caller, int32) (plan.HandAnswer, error)
+	CreatePartition(context.Context, controller.Caller, plan.NewPartition) (plan.HandAnswer, error)
+	AllocateProducerIDsFor(ctx context.Context, from controller.Caller, brokerID int32) (first int64, length int32, answer plan.HandAnswer, err error)
+
+	// ChangesSince is what was committed after a time.
+	ChangesSince(ctx context.Context, timestampMs int64, maxRecords int) (controller.Changes, error)
 }
 
-// Limits that no honest client comes near. No route takes a body.
+// Config is what a Server works with.
+type Config struct {
+	NodeID     int32
+	ClusterID  string
+	Controller Controller
+	// Ready returns nil when this node has caught up and knows a leader, else the reason why not, in words for an operator.
+	Ready func() error
+	// ReadOnly refuses everything that changes something.
+	ReadOnly bool
+	Logger   *slog.Logger
+	// HeaderTimeout is how long a client may take to send a request's header (5 s when 0), BodyTimeout how much longer for
+	// the body (10 s), AnswerTimeout how long a change may take to be committed (30 s), WriteTimeout how long a client may
+	// take from its request to the end of the answer (1 min: the metadata of a large cluster over a slow line).
+	HeaderTimeout, BodyTimeout, AnswerTimeout, WriteTimeout time.Duration
+}
+
+// Limits that no honest client comes near.
 const (
 	headerTimeout  = 5 * time.Second
+	bodyTimeout    = 10 * time.Second
+	answerTimeout  = 30 * time.Second
 	writeTimeout   = time.Minute
 	idleTimeout    = time.Minute
 	maxHeaderBytes = 16 << 10
@@ -42,23 +79,33 @@ const (
 
 // Server answers HTTP. It may be used from any goroutine.
 type Server struct {
-	config Config
-	http   http.Server
+	config  Config
+	http    http.Server
+	onward  http.Transport // to the leader
+	origins *http.CrossOriginProtection
 }
 
 // New makes a server that is not listening yet.
 func New(config Config) *Server {
-	if config.HeaderTimeout == 0 {
-		config.HeaderTimeout = headerTimeout
+	for _, d := range []struct {
+		value *time.Duration
+		usual time.Duration
+	}{
+		{&config.HeaderTimeout, headerTimeout}, {&config.BodyTimeout, bodyTimeout},
+		{&config.AnswerTimeout, answerTimeout}, {&config.WriteTimeout, writeTimeout},
+	} {
+		if *d.value == 0 {
+			*d.value = d.usual
+		}
 	}
-	if config.WriteTimeout == 0 {
-		config.WriteTimeout = writeTimeout
-	}
-	s := &Server{config: config}
+	s := &Server{config: config, origins: http.NewCrossOriginProtection()}
+	s.onward.DialContext = (&net.Dialer{Timeout: dialTimeout}).DialContext
+	s.onward.MaxIdleConnsPerHost = maxIdleOnward
+	s.onward.IdleConnTimeout = idleTimeout / 2
 	s.http = http.Server{
 		Handler:           s.routes(),
 		ReadHeaderTimeout: config.HeaderTimeout,
-		ReadTimeout:       config.HeaderTimeout,
+		ReadTimeout:       config.HeaderTimeout + config.BodyTimeout,
 		WriteTimeout:      config.WriteTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeaderBytes,
@@ -80,6 +127,7 @@ func (s *Server) Serve(l net.Listener) error {
 
 // Shutdown stops accepting and waits for the answers under way until ctx ends; then it cuts them off.
 func (s *Server) Shutdown(ctx context.Context) error {
+	defer s.onward.CloseIdleConnections()
 	err := s.http.Shutdown(ctx)
 	if err != nil {
 		return errors.Join(err, s.http.Close())
@@ -91,8 +139,157 @@ func (s *Server) routes() http.Handler {
 	r := chi.NewRouter()
 	r.NotFound(notFound)
 	r.MethodNotAllowed(methodNotAllowed)
-	r.Get("/get_metadata", s.getMetadata)
+
+	r.Get("/get_metadata", s.read(s.getMetadata))
+	r.Get("/get_all_brokers", s.read(s.getAllBrokers))
+	r.Get("/get_broker/{broker_id}", s.read(s.getBroker))
+	r.Get("/get_topic/{topic_name}", s.read(s.getTopic))
+	r.Get("/get_partitions", s.read(s.getPartitions, "topic"))
+	r.Get("/get_producer_ids", s.read(s.getProducerIDs))
+	r.Get("/broker_mgmt/{timestamp}", s.read(s.brokerMgmt, "limit"))
+	r.Get("/client_mgmt/{timestamp}", s.read(s.clientMgmt, "limit"))
+
+	r.Post("/register_broker", s.change(s.registerBroker))
+	r.Put("/delete_broker/{broker_id}", s.change(s.deleteBroker))
+	r.Put("/broker_registration_change", s.change(s.changeRegistration))
+	r.Post("/create_topic", s.change(s.createTopic))
+	r.Post("/create_partition", s.change(s.createPartition))
+	r.Post("/register_producer/{broker_id}", s.change(s.registerProducer))
+
 	r.Get("/livez", s.livez)
 	r.Get("/readyz", s.readyz)
 	return r
+}
+
+// read serves a route that changes nothing and takes no body, with the parameters that may stand behind a question mark.
+func (s *Server) read(serve func(http.ResponseWriter, *http.Request) error, parameters ...string) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if err := onlyParameters(r, parameters); err != nil {
+			writeProblem(w, err)
+			return
+		}
+		if r.ContentLength != 0 {
+			body, err := takeBody(w, r)
+			if err == nil {
+				err = parseBody(body, &struct{}{})
+			}
+			if err != nil {
+				writeProblem(w, err)
+				return
+			}
+		}
+		if err := serve(w, r); err != nil {
+			s.fail(w, r, err, unreadable())
+		}
+	}
+}
+
+// change serves a route that changes something: here if this node leads, else through the node that does.
+func (s *Server) change(serve func(*changeRequest) (answer any, err error)) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if s.config.ReadOnly {
+			writeProblem(w, refuse(http.StatusForbidden, "This node changes nothing by HTTP: it was started with --http=read."))
+			return
+		}
+		// Anybody who reaches the port may change things, so a browser on a trusted machine must not do it for a page from elsewhere.
+		if err := s.origins.Check(r); err != nil {
+			writeProblem(w, refuse(http.StatusForbidden, "A browser sent this for a page from elsewhere: %v.", err))
+			return
+		}
+		if err := onlyParameters(r, nil); err != nil {
+			writeProblem(w, err)
+			return
+		}
+		body, err := takeBody(w, r)
+		if err != nil {
+			writeProblem(w, err)
+			return
+		}
+		ctx, cancel := context.WithTimeout(r.Context(), s.config.AnswerTimeout)
+		defer cancel()
+		if !s.config.Controller.Active() {
+			s.forward(w, r.WithContext(ctx), body)
+			return
+		}
+		s.answer(w, r, &changeRequest{Request: r, ctx: ctx, body: body, from: caller(r)}, serve)
+	}
+}
+
+func (s *Server) answer(w http.ResponseWriter, r *http.Request, c *changeRequest, serve func(*changeRequest) (any, error)) {
+	answer, err := serve(c)
+	if err != nil {
+		s.fail(w, r, err, unknownOutcome())
+		return
+	}
+	status := http.StatusOK
+	if c.created {
+		status = http.StatusCreated
+	}
+	writeJSON(w, status, answer)
+}
+
+// changeRequest is a request to change something.
+type changeRequest struct {
+	*http.Request
+	ctx     context.Context // bounds the wait for the commit
+	body    []byte
+	from    controller.Caller
+	created bool // set by who serves it, when something new has a name of its own now
+}
+
+// Names in Kafka's records of who asked for what.
+const (
+	anonymous    = "User:ANONYMOUS"
+	listenerName = "HTTP"
+)
+
+// caller is who sent a request: nobody has to say who they are yet.
+func caller(r *http.Request) controller.Caller {
+	const mostOfAgent = 100
+	agent := r.UserAgent()
+	host, _, err := net.SplitHostPort(r.RemoteAddr)
+	if err != nil {
+		host = r.RemoteAddr
+	}
+	return controller.Caller{Principal: anonymous, Host: host, ClientID: agent[:min(len(agent), mostOfAgent)], Listener: listenerName}
+}
+
+// writeJSON ends a request with an answer that is small enough for memory.
+func writeJSON(w http.ResponseWriter, status int, answer any) {
+	body, err := encode(answer)
+	if err != nil {
+		panic(err) // types of this package, all of which encode
+	}
+	header(w, "application/json")
+	w.WriteHeader(status)
+	w.Write(append(body, '\n')) // nothing to do about a reader who left
+}
+
+// parameter is a part of the path as it was meant: chi gives it as it was sent when it was sent with escapes.
+func parameter(r *http.Request, name string) string {
+	text := chi.URLParam(r, name)
+	if r.URL.RawPath == "" {
+		return text
+	}
+	if meant, err := url.PathUnescape(text); err == nil {
+		return meant
+	}
+	return text
+}
+
+// onlyParameters refuses what stands behind a question mark and is not known, repeated, or not readable.
+func onlyParameters(r *http.Request, known []string) *problem {
+	query, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		return badRequest("What stands behind the question mark cannot be read: %v.", err)
+	}
+	for name, values := range query {
+		switch {
+		case !slices.Contains(known, name):
+			return badRequest("There is no parameter %s here.", quoted(name))
+		case len(values) > 1:
+			return badRequest("The parameter %s is there twice.", name)
+		}
+	}
+	return nil
 }

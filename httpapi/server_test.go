@@ -16,8 +16,6 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
-
-	"yakt/controller/image"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -25,11 +23,11 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // testServer has everything in place; edit changes what the test is about.
 func testServer(edit func(*Config)) *Server {
 	config := Config{
-		NodeID:    1,
-		ClusterID: "MkU3OEVBNTcwNTJENDM2Qk",
-		Image:     func() *image.Image { return new(image.Image) },
-		Ready:     func() error { return nil },
-		Logger:    slog.New(slog.DiscardHandler),
+		NodeID:     1,
+		ClusterID:  "MkU3OEVBNTcwNTJENDM2Qk",
+		Controller: new(fakeController),
+		Ready:      func() error { return nil },
+		Logger:     slog.New(slog.DiscardHandler),
 	}
 	if edit != nil {
 		edit(&config)

@@ -16,6 +16,7 @@ type banner struct {
 	clusterID    string
 	dataDir      string
 	newCluster   bool
+	http         string // what is served by HTTP
 }
 
 // write prints the banner in one write, so that it is not torn by log lines on the same terminal.
@@ -27,7 +28,11 @@ func (b banner) write(w io.Writer) error {
 	if b.newCluster {
 		origin = "new"
 	}
-	line("YAKt controller %d is up: Kafka and HTTP on one port.", b.nodeID)
+	served := "Kafka and HTTP on one port"
+	if b.http == httpOff {
+		served = "Kafka only, no HTTP"
+	}
+	line("YAKt controller %d is up: %s.", b.nodeID, served)
 	line("")
 	line("  address     %s", b.listen)
 	if b.advertise != b.listen {
@@ -47,8 +52,10 @@ func (b banner) write(w io.Writer) error {
 	line("  bin/kafka-storage.sh format -t %s -c FILE", b.clusterID)
 	line("  bin/kafka-server-start.sh FILE")
 	line("  bin/kafka-topics.sh --bootstrap-server 127.0.0.1:9092 --create --topic hello --partitions 3")
-	line("")
-	line("What this controller knows: curl http://%s/get_metadata", b.advertise)
+	if b.http != httpOff {
+		line("")
+		line("What this controller knows: curl http://%s/get_metadata", b.advertise)
+	}
 	_, err := io.WriteString(w, text.String())
 	return err
 }

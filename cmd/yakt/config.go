@@ -23,6 +23,7 @@ type Settings struct {
 	DataDir         string
 	ClusterID       string                  // empty: the stored one, or a new one in an empty directory
 	MetadataVersion records.MetadataVersion // used at the first start only
+	HTTP            string                  // httpOff, httpRead or httpFull
 
 	BrokerSessionTimeout     time.Duration
 	NumPartitions            int32
@@ -46,6 +47,13 @@ type Settings struct {
 	quorum quorumKeys
 }
 
+// What is served by HTTP.
+const (
+	httpOff  = "off"
+	httpRead = "read" // what is known, and health
+	httpFull = "full" // changes, too
+)
+
 // quorumKeys is how the file names the controllers. It is compared with the node's own address after the flags have been
 // applied, since a flag may change that address.
 type quorumKeys struct {
@@ -66,6 +74,7 @@ func defaultSettings() Settings {
 		Addr:                     "127.0.0.1:5010",
 		ListenerName:             "CONTROLLER",
 		MetadataVersion:          records.LatestMetadataVersion,
+		HTTP:                     httpFull,
 		BrokerSessionTimeout:     9 * time.Second,
 		NumPartitions:            1,
 		DefaultReplicationFactor: 1,
@@ -95,7 +104,7 @@ func (c *serverCmd) settings() (Settings, error) {
 	}
 	for _, f := range []struct{ flag, setting *string }{
 		{c.Addr, &s.Addr}, {c.Advertise, &s.Advertise}, {c.ListenerName, &s.ListenerName}, {c.DataDir, &s.DataDir},
-		{c.ClusterID, &s.ClusterID},
+		{c.ClusterID, &s.ClusterID}, {c.HTTP, &s.HTTP},
 	} {
 		if f.flag != nil {
 			*f.setting = *f.flag
@@ -150,6 +159,9 @@ func (s *Settings) check() []error {
 	}
 	if s.ListenerName == "" || strings.ContainsAny(s.ListenerName, " \t,:/@") {
 		refuse("the listener name %q is not a plain word: give --listener-name the first of the brokers' controller.listener.names", s.ListenerName)
+	}
+	if s.HTTP != httpOff && s.HTTP != httpRead && s.HTTP != httpFull {
+		refuse("--http %q is none of off, read and full", s.HTTP)
 	}
 	if s.ClusterID != "" {
 		if err := checkClusterID(s.ClusterID); err != nil {

@@ -133,6 +133,7 @@ func TestWhatCannotWorkIsRefusedWithWhatToDo(t *testing.T) {
 		"peers: twice":                {[]string{"-e", "2/127.0.0.1:5011,2/127.0.0.1:5012"}, []string{"node id 2 is given twice"}},
 		"peers: wildcard":             {[]string{"-e", "2/:5011"}, []string{"names no host"}},
 		"peers: empty":                {[]string{"-e", ""}, []string{"ID/HOST:PORT"}},
+		"http, but how":               {[]string{"--http", "on"}, []string{`--http "on"`, "off, read and full"}},
 		"missing file":                {[]string{"--config", "/nowhere/server.properties"}, []string{"/nowhere/server.properties"}},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -94,14 +94,19 @@ func startNode(s Settings, l net.Listener, advertise string, logger *slog.Logger
 		IdleTimeout:    s.IdleTimeout,
 	})
 	n.web = httpapi.New(httpapi.Config{
-		NodeID:    s.NodeID,
-		ClusterID: log.ClusterID(),
-		Image:     n.controller.Image,
-		Ready:     n.ready,
-		Logger:    logger,
+		NodeID:     s.NodeID,
+		ClusterID:  log.ClusterID(),
+		Controller: n.controller,
+		Ready:      n.ready,
+		ReadOnly:   s.HTTP == httpRead,
+		Logger:     logger,
 	})
 	go func() { n.failed <- n.kafka.Serve(n.mux.Kafka()) }()
-	go func() { n.failed <- n.web.Serve(n.mux.HTTP()) }()
+	if s.HTTP == httpOff {
+		n.mux.HTTP().Close() // connections of this protocol are closed then
+	} else {
+		go func() { n.failed <- n.web.Serve(n.mux.HTTP()) }()
+	}
 	return n, nil
 }
 

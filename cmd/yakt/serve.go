@@ -28,6 +28,7 @@ type serverCmd struct {
 	ClusterID       *string `placeholder:"UUID" help:"The cluster's id for a first start, 22 characters. Without it a new one is made; it is kept and printed."`
 	MetadataVersion *string `placeholder:"VERSION" help:"Kafka's metadata.version for a first start; brokers of an older Kafka need an older one (4.3-IV0)."`
 	Config          string  `placeholder:"FILE" help:"A Kafka server.properties; flags win over it."`
+	HTTP            *string `placeholder:"off|read|full" help:"What is served by HTTP: nothing, reads and health only, or changes too (full)."`
 	LogLevel        string  `default:"info" enum:"debug,info,warn,error" help:"The least that is logged to standard error: debug, info, warn or error (${default})."`
 }
 
@@ -69,7 +70,7 @@ func serve(ctx context.Context, s Settings, logger *slog.Logger, stdout io.Write
 	}
 	err = banner{
 		nodeID: s.NodeID, listen: l.Addr().String(), advertise: advertise, listenerName: s.ListenerName,
-		clusterID: n.log.ClusterID(), dataDir: s.DataDir, newCluster: isNew,
+		clusterID: n.log.ClusterID(), dataDir: s.DataDir, newCluster: isNew, http: s.HTTP,
 	}.write(stdout)
 	if err != nil {
 		err = fmt.Errorf("standard output: %w", err)

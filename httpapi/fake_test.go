@@ -1,0 +1,85 @@
+package httpapi
+
+import (
+	"context"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"yakt/controller"
+	"yakt/controller/image"
+	"yakt/controller/plan"
+)
+
+// fakeController answers everything with what it is told to, and notes what it was asked. The zero value leads an empty cluster.
+type fakeController struct {
+	image   *image.Image
+	standby bool
+	leader  int32
+	answer  plan.HandAnswer
+	created kmsg.CreateTopicsResponseTopic
+	changes controller.Changes
+	block   bool // answer nothing until the request is given up
+	err     error
+
+	from  controller.Caller
+	asked any // the request, as the controller got it
+}
+
+func (f *fakeController) Image() *image.Image {
+	if f.image == nil {
+		return new(image.Image)
+	}
+	return f.image
+}
+
+func (f *fakeController) Active() bool { return !f.standby }
+
+func (f *fakeController) Leader() (int32, int32) { return f.leader, 1 }
+
+func (f *fakeController) take(ctx context.Context, from controller.Caller, request any) (plan.HandAnswer, error) {
+	f.from, f.asked = from, request
+	if f.block {
+		<-ctx.Done()
+		return plan.HandAnswer{}, ctx.Err()
+	}
+	return f.answer, f.err
+}
+
+func (f *fakeController) Handle(ctx context.Context, from controller.Caller, req kmsg.Request) (kmsg.Response, error) {
+	_, err := f.take(ctx, from, req)
+	resp := req.ResponseKind().(*kmsg.CreateTopicsResponse)
+	resp.Topics = append(resp.Topics, f.created)
+	return resp, err
+}
+
+func (f *fakeController) RegisterByHand(ctx context.Context, from controller.Caller, r plan.HandRegistration) (plan.HandAnswer, error) {
+	return f.take(ctx, from, r)
+}
+
+func (f *fakeController) ChangeRegistration(ctx context.Context, from controller.Caller, r plan.RegistrationChange) (plan.HandAnswer, error) {
+	return f.take(ctx, from, r)
+}
+
+func (f *fakeController) UnregisterByHand(ctx context.Context, from controller.Caller, id int32) (plan.HandAnswer, error) {
+	return f.take(ctx, from, id)
+}
+
+func (f *fakeController) CreatePartition(ctx context.Context, from controller.Caller, r plan.NewPartition) (plan.HandAnswer, error) {
+	return f.take(ctx, from, r)
+}
+
+func (f *fakeController) AllocateProducerIDsFor(ctx context.Context, from controller.Caller, id int32) (int64, int32, plan.HandAnswer, error) {
+	answer, err := f.take(ctx, from, id)
+	return answer.ProducerIDStart, answer.ProducerIDLength, answer, err
+}
+
+// question is what the changes were asked with.
+type question struct {
+	since int64
+	limit int
+}
+
+func (f *fakeController) ChangesSince(_ context.Context, since int64, limit int) (controller.Changes, error) {
+	f.asked = question{since, limit}
+	return f.changes, f.err
+}

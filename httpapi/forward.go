@@ -1,0 +1,98 @@
+package httpapi
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httputil"
+	"net/url"
+	"strconv"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+)
+
+// Changes can only be made where the leader is, and people and scripts do not know where that is. A node that does not
+// lead sends them on, once: a request that was sent on and finds no leader where it arrives is answered so, or two nodes
+// that take each other for the leader would send it around for ever.
+
+const (
+	// forwardedBy names the node that sent a request on.
+	forwardedBy = "Yakt-Forwarded-By"
+	// dialTimeout is how long a leader may take to accept a connection.
+	dialTimeout = 3 * time.Second
+	// maxIdleOnward is how many connections to the leader are kept for the next requests.
+	maxIdleOnward = 16
+)
+
+// forward has the leader answer a request whose body has been read already.
+func (s *Server) forward(w http.ResponseWriter, r *http.Request, body []byte) {
+	leader, _ := s.config.Controller.Leader()
+	switch {
+	case r.Header.Get(forwardedBy) != "":
+		writeProblem(w, noLeader("The leader has just changed."))
+		return
+	case leader < 0:
+		writeProblem(w, noLeader("No leader is known: an election is under way, or the quorum has no majority."))
+		return
+	case leader == s.config.NodeID:
+		writeProblem(w, noLeader("This node has been elected and is taking over."))
+		return
+	}
+	addr, ok := s.address(leader)
+	if !ok {
+		writeProblem(w, noLeader("The leader's address is not known yet."))
+		return
+	}
+	proxy := httputil.ReverseProxy{
+		Rewrite: func(p *httputil.ProxyRequest) {
+			p.SetURL(&url.URL{Scheme: "http", Host: addr})
+			p.SetXForwarded()
+			p.Out.Header.Set(forwardedBy, strconv.Itoa(int(s.config.NodeID)))
+			// The leader would compare them with its own address; they were checked here.
+			p.Out.Header.Del("Origin")
+			p.Out.Header.Del("Sec-Fetch-Site")
+		},
+		Transport: &s.onward,
+		ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) {
+			s.config.Logger.Warn("request not answered by the leader", "controller", leader, "address", addr, "method", r.Method, "path", r.URL.Path, "err", err)
+			writeProblem(w, unanswered(err))
+		},
+		ErrorLog: slog.NewLogLogger(s.config.Logger.Handler(), slog.LevelDebug),
+	}
+	r.Body, r.ContentLength, r.TransferEncoding = io.NopCloser(bytes.NewReader(body)), int64(len(body)), nil
+	proxy.ServeHTTP(w, r)
+}
+
+// address is where the node can be reached, as the voter set says.
+func (s *Server) address(node int32) (string, bool) {
+	set := s.config.Controller.Image().Voters()
+	if set == nil {
+		return "", false
+	}
+	for _, v := range set.Voters {
+		if v.ID == node && len(v.Endpoints) > 0 {
+			return net.JoinHostPort(v.Endpoints[0].Host, strconv.Itoa(int(v.Endpoints[0].Port))), true
+		}
+	}
+	return "", false
+}
+
+// noLeader is the answer to a change that was not made and may be made in a moment.
+func noLeader(reason string) *problem {
+	p := refuse(http.StatusServiceUnavailable, "%s Nothing was changed; send the request again in a moment.", reason)
+	p.Name = kerr.NotController.Message
+	return p
+}
+
+// unanswered is the answer when the leader gave none.
+func unanswered(err error) *problem {
+	var op *net.OpError
+	if errors.As(err, &op) && op.Op == "dial" {
+		return noLeader("The leader cannot be reached.")
+	}
+	return unknownOutcome()
+}
