@@ -122,13 +122,14 @@ var mayImport = map[string][]string{
 	"controller/plan":     {"records", "controller/image"},
 	"controller/query":    {"records", "controller/image"},
 	"controller":          {"records", "controller/image", "controller/plan", "controller/query"},
-	"httpapi":             {"records", "controller", "controller/image"},
+	"httpapi":             {"records", "controller", "controller/image", "controller/plan"},
 	"cmd/yakt":            {"records", "controller", "controller/image", "controller/plan", "httpapi", "raftlog", "wire"},
 	".ci":                 {},
 	"integration":         {},
 	"integration/harness": {},
 	"integration/apache":  {"integration/harness"},
 	"integration/clients": {"integration/harness"},
+	"integration/http":    {"records", "controller", "controller/image", "httpapi", "integration/harness"},
 	"integration/sim":     {"records", "controller", "controller/image", "controller/plan", "controller/query"},
 }
 
@@ -161,7 +162,7 @@ var libraries = map[string][]string{
 	"github.com/magiconair/properties":     {"cmd"},
 	"github.com/twmb/franz-go/pkg/kgo":     {"integration", "wire"}, // in tests, see below
 	"github.com/twmb/franz-go/pkg/kadm":    {"integration", "wire"},
-	"github.com/twmb/franz-go/pkg/kmsg":    {"cmd", "controller", "integration", "wire"},
+	"github.com/twmb/franz-go/pkg/kmsg":    {"cmd", "controller", "httpapi", "integration", "wire"},
 	"github.com/tidwall/btree":             {"controller/image"},
 	"net/http":                             {"httpapi", "integration"},
 	"github.com/anishathalye/porcupine":    {"integration"},
