@@ -20,6 +20,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -31,12 +32,13 @@ type Process struct {
 	cmd    *exec.Cmd
 	output *Output
 	exited chan struct{}
-	err    error // how it ended; read after exited is closed
+	err    error       // how it ended; read after exited is closed
+	ended  atomic.Bool // by the test's own wish
 }
 
 // StartProcess starts a program and sees to its end: when the test ends the process is killed, and when the test
-// process itself dies without a word (a panic elsewhere, a timeout) the kernel kills it where it can. The output of a
-// failed test's processes is shown.
+// process itself dies without a word (a panic elsewhere, a timeout) the kernel kills it where it can. When the test has
+// failed, the output is shown of processes that it did not end itself.
 func StartProcess(t testing.TB, name string, cmd *exec.Cmd) *Process {
 	t.Helper()
 	p := &Process{name: name, cmd: cmd, output: newOutput(), exited: make(chan struct{})}
@@ -52,8 +54,9 @@ func StartProcess(t testing.TB, name string, cmd *exec.Cmd) *Process {
 		close(p.exited)
 	}()
 	t.Cleanup(func() {
+		wanted := p.ended.Load()
 		p.Kill()
-		if t.Failed() {
+		if t.Failed() && !wanted {
 			t.Logf("the last lines of %s (%v):\n%s", name, p.err, lastLines(p.output.String(), 60))
 		}
 	})
@@ -68,12 +71,14 @@ func (p *Process) Exited() <-chan struct{} { return p.exited }
 
 // Kill ends the process and its children without a chance to say goodbye, and returns when it is gone.
 func (p *Process) Kill() {
+	p.ended.Store(true)
 	syscall.Kill(-p.cmd.Process.Pid, syscall.SIGKILL) // fails when it is gone already
 	<-p.exited
 }
 
 // Stop asks the process to end (SIGTERM) and kills it after a while. The error tells how it ended, nil for exit 0.
 func (p *Process) Stop(within time.Duration) error {
+	p.ended.Store(true)
 	syscall.Kill(p.cmd.Process.Pid, syscall.SIGTERM) // fails when it is gone already
 	return p.Wait(within)
 }
