@@ -39,11 +39,16 @@ func refusedByHand(r *Refusal) (HandAnswer, Result) {
 	return HandAnswer{Refusal: r}, Result{Refusal: r}
 }
 
-// UnregisterByHand takes a broker out of the cluster as [UnregisterBroker] does.
+// UnregisterByHand takes a broker out of the cluster as [UnregisterBroker] does. One that is in sync with more partitions than
+// fit into one operation is fenced first.
 func UnregisterByHand(v *View, broker int32) (HandAnswer, Result) {
 	req := kmsg.NewPtrUnregisterBrokerRequest()
 	req.BrokerID = broker
 	result := UnregisterBroker(v, req)
+	if b, ok := v.Image.Broker(broker); ok && result.Refusal != nil && result.Refusal.Err == kerr.PolicyViolation && !b.Fenced {
+		recs, _ := v.fence(b)
+		return HandAnswer{Again: true}, Result{Records: recs}
+	}
 	return HandAnswer{Refusal: result.Refusal}, result
 }
 
