@@ -90,6 +90,7 @@ func (p *Process) Wait(within time.Duration) error {
 		return p.err
 	case <-time.After(within):
 		p.Kill()
+		p.ended.Store(false) // its output is worth reading
 		return fmt.Errorf("%s had not ended after %v and was killed", p.name, within)
 	}
 }
