@@ -43,6 +43,8 @@ func (a *admin) act() {
 	switch p := w.rand.Float64(); {
 	case p < 0.52:
 		a.ask(a.create(w.chance(0.1)))
+	case p < 0.6:
+		a.ask(a.grow())
 	case p < 0.97:
 		a.ask(a.remove())
 	default:
@@ -90,6 +92,18 @@ func (a *admin) create(validate bool) func() kmsg.Request {
 		for _, name := range names {
 			req.Topics = append(req.Topics, newTopic(name))
 		}
+		return &req
+	}
+}
+
+func (a *admin) grow() func() kmsg.Request {
+	name, count := a.name(), int32(4+a.w.rand.IntN(5))
+	return func() kmsg.Request {
+		t := kmsg.NewCreatePartitionsRequestTopic()
+		t.Topic, t.Count = name, count
+		req := kmsg.NewCreatePartitionsRequest()
+		req.Version = 3
+		req.Topics = []kmsg.CreatePartitionsRequestTopic{t}
 		return &req
 	}
 }

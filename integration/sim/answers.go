@@ -18,6 +18,8 @@ func (o *oracle) judge(k *call, resp kmsg.Response) {
 	switch req := k.request.(type) {
 	case *kmsg.CreateTopicsRequest:
 		o.judgeCreate(k, req, resp.(*kmsg.CreateTopicsResponse))
+	case *kmsg.CreatePartitionsRequest:
+		o.judgeGrowth(k, req, resp.(*kmsg.CreatePartitionsResponse))
 	case *kmsg.DeleteTopicsRequest:
 		o.judgeDelete(k, req, resp.(*kmsg.DeleteTopicsResponse))
 	case *kmsg.BrokerRegistrationRequest:
@@ -75,19 +77,46 @@ func (o *oracle) judgeCreate(k *call, req *kmsg.CreateTopicsRequest, resp *kmsg.
 		case kerr.TopicAlreadyExists.Code:
 			o.must(k, truth, exists, "exists already")
 		case kerr.InvalidReplicationFactor.Code:
-			o.must(k, truth, func(s state) bool {
-				active := 0
-				for b := range s.Brokers() {
-					if b.Active() {
-						active++
-					}
-				}
-				i := slices.IndexFunc(req.Topics, func(r kmsg.CreateTopicsRequestTopic) bool { return r.Topic == t.Topic })
-				return active < int(req.Topics[i].ReplicationFactor)
-			}, "too few brokers")
+			i := slices.IndexFunc(req.Topics, func(r kmsg.CreateTopicsRequestTopic) bool { return r.Topic == t.Topic })
+			o.must(k, truth, fewerBrokers(int(req.Topics[i].ReplicationFactor)), "too few brokers")
 		default:
 			o.unexpected(k, t.ErrorCode)
 		}
+	}
+}
+
+// fewerBrokers is so where not all replicas of a new partition could be on brokers that run.
+func fewerBrokers(replicas int) func(s state) bool {
+	return func(s state) bool {
+		active := 0
+		for b := range s.Brokers() {
+			if b.Active() {
+				active++
+			}
+		}
+		return active < replicas
+	}
+}
+
+func (o *oracle) judgeGrowth(k *call, req *kmsg.CreatePartitionsRequest, resp *kmsg.CreatePartitionsResponse) {
+	if len(resp.Topics) != 1 || len(req.Topics) != 1 {
+		violate(truth, "%s #%d, %s: %d answers", k.conn.name, k.serial, describe(req), len(resp.Topics))
+	}
+	name, count := req.Topics[0].Topic, int(req.Topics[0].Count)
+	has := func(so func(partitions int) bool) func(s state) bool {
+		return func(s state) bool { t, ok := s.TopicByName(name); return ok && so(t.NumPartitions()) }
+	}
+	switch code := resp.Topics[0].ErrorCode; code {
+	case 0:
+		o.must(k, acknowledged, has(func(n int) bool { return n == count }), "grown")
+	case kerr.InvalidPartitions.Code:
+		o.must(k, truth, has(func(n int) bool { return n >= count }), "it has as many")
+	case kerr.UnknownTopicOrPartition.Code:
+		o.must(k, truth, func(s state) bool { _, ok := s.TopicByName(name); return !ok }, "there is no such topic")
+	case kerr.InvalidReplicationFactor.Code:
+		o.must(k, truth, fewerBrokers(3), "too few brokers")
+	default:
+		o.unexpected(k, code)
 	}
 }
 

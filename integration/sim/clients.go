@@ -161,6 +161,8 @@ func refused(resp kmsg.Response) bool {
 	switch resp := resp.(type) {
 	case *kmsg.CreateTopicsResponse:
 		return len(resp.Topics) > 0 && resp.Topics[0].ErrorCode == code
+	case *kmsg.CreatePartitionsResponse:
+		return len(resp.Topics) > 0 && resp.Topics[0].ErrorCode == code
 	case *kmsg.DeleteTopicsResponse:
 		return len(resp.Topics) > 0 && resp.Topics[0].ErrorCode == code
 	case *kmsg.BrokerRegistrationResponse:
@@ -189,6 +191,8 @@ func describe(req kmsg.Request) string {
 			s += " " + t.Topic
 		}
 		return s
+	case *kmsg.CreatePartitionsRequest:
+		return fmt.Sprintf("grow %s to %d", req.Topics[0].Topic, req.Topics[0].Count)
 	case *kmsg.DeleteTopicsRequest:
 		s := "delete"
 		for _, name := range req.TopicNames {
@@ -226,6 +230,8 @@ func describeAnswer(resp kmsg.Response) string {
 			s += fmt.Sprintf(" %s:%d:%x", t.Topic, t.ErrorCode, t.TopicID[:4])
 		}
 		return s
+	case *kmsg.CreatePartitionsResponse:
+		return fmt.Sprintf("grown:%d", resp.Topics[0].ErrorCode)
 	case *kmsg.DeleteTopicsResponse:
 		s := "deleted"
 		for _, t := range resp.Topics {

@@ -163,7 +163,7 @@ func (o *oracle) operations(e *entry) {
 		var created []*records.Topic
 		for _, r := range rs[at : at+a.Records] {
 			offset := b.BaseOffset() + int64(at)
-			o.record(r, offset, start)
+			o.record(r, offset, start, a.API)
 			switch r := r.(type) {
 			case *records.Topic:
 				created = append(created, r)
@@ -188,8 +188,8 @@ func (o *oracle) operations(e *entry) {
 	}
 }
 
-// record checks what can be said of one record before it is replayed. start is where its operation begins.
-func (o *oracle) record(r records.Record, offset, start int64) {
+// record checks what can be said of one record before it is replayed. start is where its operation begins, api what asked for it.
+func (o *oracle) record(r records.Record, offset, start int64, api string) {
 	switch r := r.(type) {
 	case *records.Partition:
 		if r.LeaderEpoch != 0 || r.PartitionEpoch != 0 {
@@ -199,6 +199,7 @@ func (o *oracle) record(r records.Record, offset, start int64) {
 		o.twins[key] = twin{leader: r.Leader}
 		o.changed[key] = true
 	case *records.PartitionChange:
+		o.checkChange(r, offset, api)
 		key := partitionKey{r.TopicID, r.PartitionID}
 		t := o.twins[key]
 		t.partitionEpoch++
@@ -284,10 +285,22 @@ func (o *oracle) checkWhole(id records.UUID, when string) {
 
 // checkImage checks what must be so after every batch, whatever was in it.
 func (o *oracle) checkImage() {
+	o.checkWholeTopics()
 	o.head.EachPartition(func(t *image.Topic, id int32, p *image.Partition) bool {
 		o.checkPartition(t, id, p)
 		return true
 	})
+}
+
+// checkWholeTopics checks that no topic lacks a partition in between.
+func (o *oracle) checkWholeTopics() {
+	for t := range o.head.Topics() {
+		for i := range t.NumPartitions() {
+			if _, ok := t.Partition(int32(i)); !ok {
+				violate("unacknowledged-whole-or-absent", "at %d topic %s has %d partitions, and %d is not one of them", o.head.EndOffset(), t.Name, t.NumPartitions(), i)
+			}
+		}
+	}
 }
 
 func (o *oracle) checkPartition(t *image.Topic, id int32, p *image.Partition) {

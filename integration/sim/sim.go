@@ -163,6 +163,7 @@ func newWorld(o Options) *world {
 		MinISR:                   int32(1 + w.rand.IntN(2)),
 		MetadataVersion:          records.LatestMetadataVersion,
 	}
+	w.settings.UncleanElection = w.chance(0.15)
 	w.drawOdds()
 	w.roughness = 0.05 + 0.9*w.rand.Float64()
 	if w.chance(0.25) {

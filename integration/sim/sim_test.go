@@ -20,7 +20,7 @@ var (
 func TestSeeds(t *testing.T) {
 	first, count := uint64(1), *seedsFlag
 	if count == 0 {
-		count = 30
+		count = 50
 	}
 	if *seedFlag != 0 {
 		first, count = *seedFlag, 1
@@ -41,6 +41,20 @@ func TestSeeds(t *testing.T) {
 		}
 	}
 	t.Logf("%d simulations: %s", count, summary(totals))
+	if count < 50 {
+		return
+	}
+	// A simulator in which nothing goes wrong proves nothing.
+	for _, name := range []string{
+		"batches dropped", "proposals refused", "proposals held", "committed after an error", "entries lost", "verifications failed",
+		"lease lost", "leadership went round", "signals lost", "crashes", "checkpoints loaded", "checkpoints installed", "checkpoints fetched",
+		"operation CreateTopics", "operation DeleteTopics", "operation CreatePartitions", "operation AlterPartition", "operation AllocateProducerIDs",
+		"operation BrokerSessionExpiry", "operation UnregisterBroker", "controlled shutdowns",
+	} {
+		if totals[name] == 0 {
+			t.Errorf("in %d simulations there was nothing of: %s", count, name)
+		}
+	}
 }
 
 // TestEqualSeedsAreEqualHistories is what makes a failure repeatable.
