@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"os/exec"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -155,6 +156,49 @@ func TestCrashAtEveryFileOperation(t *testing.T) {
 	if err := n.Close(); err != nil {
 		t.Fatal(err)
 	}
+	t.Logf("%d images", len(crashes))
+	for _, c := range crashes {
+		checkCrash(t, c, proposed)
+	}
+}
+
+// TestCrashDuringRecovery: a second crash, at any moment of the start after the first, changes nothing.
+func TestCrashDuringRecovery(t *testing.T) {
+	seed := rand.Uint64()
+	t.Logf("seed %d", seed)
+	rng := rand.New(rand.NewPCG(seed, 2))
+	disk := vfs.NewCrashableMem()
+	n := openNode(t, disk, "a/d")
+	term := n.lead()
+	for i := range 6 {
+		n.set("k", fmt.Sprint(i))
+		if i%2 == 1 {
+			n.snapshot()
+		}
+	}
+	acked := len(n.machine.batches)
+	var settled sync.WaitGroup
+	settled.Add(1)
+	n.Append(n.batch("k", "perhaps"), nil, func(error) { settled.Done() })
+	first := disk.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: 50, RNG: rng})
+	settled.Wait()
+	proposed := slices.Clone(n.machine.batches)
+	n.Close()
+
+	var mu sync.Mutex
+	var crashes []crashImage
+	again := openNode(t, errorfs.Wrap(first, errorfs.InjectorFunc(func(op errorfs.Op) error {
+		if op.Kind.ReadOrWrite() == errorfs.OpIsWrite {
+			mu.Lock()
+			defer mu.Unlock()
+			c := crashImage{acked: acked, term: term, what: fmt.Sprintf("before %v %s", op.Kind, op.Path)}
+			c.fs = first.CrashClone(vfs.CrashCloneCfg{})
+			crashes = append(crashes, c)
+		}
+		return nil
+	})), "a/d")
+	await(t, again, "it leads again", func() bool { _, ok := again.Leading(); return ok })
+	again.Close()
 	t.Logf("%d images", len(crashes))
 	for _, c := range crashes {
 		checkCrash(t, c, proposed)

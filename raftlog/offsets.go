@@ -23,7 +23,7 @@ type offsets struct {
 	start   int64 // log start offset
 	end     int64 // high watermark
 	batches []position
-	epochs  []epochStart // ascending; the first may have begun below start
+	epochs  []epochStart // ascending; if start > 0, the first is that of the last batch below start
 }
 
 type position struct {
@@ -45,6 +45,13 @@ func (o *offsets) reset(id records.SnapshotID) {
 	if id.EndOffset > 0 {
 		o.epochs = []epochStart{{id.Epoch, id.EndOffset}}
 	}
+}
+
+// replace takes over what another index has. Nobody sees the end move back and forth.
+func (o *offsets) replace(with *offsets) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.start, o.end, o.batches, o.epochs = with.start, with.end, with.batches, with.epochs
 }
 
 // add appends a batch that counts. It becomes visible with advance.
@@ -74,7 +81,7 @@ func (o *offsets) trim(id records.SnapshotID, index uint64) {
 	o.start = id.EndOffset
 	n := sort.Search(len(o.batches), func(i int) bool { return o.batches[i].index > index })
 	o.batches = slices.Clone(o.batches[n:])
-	for len(o.epochs) > 1 && o.epochs[1].offset <= o.start {
+	for len(o.epochs) > 1 && o.epochs[1].offset < o.start {
 		o.epochs = o.epochs[1:]
 	}
 }
@@ -112,7 +119,7 @@ func (o *offsets) epochEnd(epoch int32) (found int32, end int64, ok bool) {
 	o.mu.RLock()
 	defer o.mu.RUnlock()
 	i := sort.Search(len(o.epochs), func(i int) bool { return o.epochs[i].epoch > epoch }) - 1
-	for i >= 0 && o.epochs[i].offset >= o.end && o.epochs[i].offset > o.start {
+	for i >= 0 && o.epochs[i].offset >= o.end && (i > 0 || o.start == 0) {
 		i-- // applied, but not visible yet
 	}
 	if i < 0 {

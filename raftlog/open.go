@@ -320,7 +320,8 @@ func (l *Log) index(c *checkpoint) error {
 	if !ok {
 		return fmt.Errorf("raftlog: the log has nothing to go on with after snapshot %s", c.id.FileName())
 	}
-	l.offsets.reset(base.id)
+	o := &offsets{}
+	o.reset(base.id)
 	seq := records.Sequence{End: base.id.EndOffset, Epoch: base.id.Epoch}
 	err := l.store.scan(base.row.Index+1, c.row.Index, func(index, term uint64, kind raft.LogType, data []byte) error {
 		if kind != raft.LogCommand {
@@ -328,7 +329,7 @@ func (l *Log) index(c *checkpoint) error {
 		}
 		b, _, err := records.ParseBatch(data)
 		if err == nil && seq.Next(b, int32(term)) == nil {
-			l.offsets.add(b, index)
+			o.add(b, index)
 		}
 		return nil
 	})
@@ -338,6 +339,7 @@ func (l *Log) index(c *checkpoint) error {
 	if at := (records.SnapshotID{EndOffset: seq.End, Epoch: seq.Epoch}); at != c.id {
 		return fmt.Errorf("raftlog: entries up to %d lead to offset %d of epoch %d, and snapshot %s does not", c.row.Index, at.EndOffset, at.Epoch, c.id.FileName())
 	}
-	l.offsets.advance(seq.End)
+	o.advance(seq.End)
+	l.offsets.replace(o)
 	return nil
 }

@@ -75,6 +75,17 @@ func TestRestoreCommittedLogsStaysOff(t *testing.T) {
 	await(t, n, "the voters are known", func() bool { return len(n.Voters()) == 1 })
 }
 
+// TestNoChangeOfLeadershipIsMissed: raft's own channel keeps one signal and drops the rest.
+func TestNoChangeOfLeadershipIsMissed(t *testing.T) {
+	n := openNode(t, vfs.NewMem(), "d")
+	last := n.lead()
+	for range 50 {
+		n.transport.electSelf()
+		await(t, n, "a later term", func() bool { term, ok := n.Leading(); return ok && term > last })
+		last, _ = n.Leading()
+	}
+}
+
 // TestReadyIsWhatBarrierSays: neither Open's return nor raft's applied index means that anything was applied.
 func TestReadyIsWhatBarrierSays(t *testing.T) {
 	disk := vfs.NewMem()
