@@ -16,10 +16,11 @@ type admin struct {
 	target int32
 	busy   int
 	known  []records.UUID // ids of topics it has created
+	asks   float64        // how often it only asks whether a topic could be created
 }
 
 func newAdmin(w *world, number int) *admin {
-	a := &admin{w: w, conn: newConn(w, fmt.Sprintf("admin-%d", number)), target: int32(1 + number)}
+	a := &admin{w: w, conn: newConn(w, fmt.Sprintf("admin-%d", number)), target: int32(1 + number), asks: []float64{0.1, 0.1, 0.8}[w.rand.IntN(3)]}
 	a.next()
 	return a
 }
@@ -42,7 +43,7 @@ func (a *admin) act() {
 	w := a.w
 	switch p := w.rand.Float64(); {
 	case p < 0.52:
-		a.ask(a.create(w.chance(0.1)))
+		a.ask(a.create(w.chance(a.asks)))
 	case p < 0.6:
 		a.ask(a.grow())
 	case p < 0.97:

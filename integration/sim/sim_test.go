@@ -20,7 +20,7 @@ var (
 func TestSeeds(t *testing.T) {
 	first, count := uint64(1), *seedsFlag
 	if count == 0 {
-		count = 50
+		count = 40
 	}
 	if *seedFlag != 0 {
 		first, count = *seedFlag, 1
@@ -41,7 +41,7 @@ func TestSeeds(t *testing.T) {
 		}
 	}
 	t.Logf("%d simulations: %s", count, summary(totals))
-	if count < 50 {
+	if count < 40 {
 		return
 	}
 	// A simulator in which nothing goes wrong proves nothing.
