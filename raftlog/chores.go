@@ -9,14 +9,22 @@ import (
 	"github.com/hashicorp/raft"
 )
 
-// grown counts applied bytes; enough of them make a snapshot.
+// grown counts applied bytes; enough of them make a snapshot, or a look at the disk.
 func (l *Log) grown(bytes int) {
 	l.advanced()
 	if l.unsnapped.Add(int64(bytes)) >= l.config.SnapshotBytes {
-		select {
-		case l.snapshotDue <- struct{}{}:
-		default:
-		}
+		signal(l.snapshotDue)
+	}
+	if l.config.MinFreeBytes > 0 && l.unlooked.Add(int64(bytes)) >= l.config.MinFreeBytes/4 {
+		signal(l.diskDue)
+	}
+}
+
+// signal leaves a token in a channel that holds one.
+func signal(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
 	}
 }
 
@@ -44,6 +52,8 @@ func (l *Log) chores() {
 			}
 			age.Reset(l.untilOld())
 		case <-disk.C:
+			l.checkDisk()
+		case <-l.diskDue:
 			l.checkDisk()
 		case <-l.elected:
 			l.correctAddress()
@@ -99,6 +109,7 @@ func (l *Log) checkDisk() {
 	if l.config.MinFreeBytes <= 0 {
 		return
 	}
+	l.unlooked.Store(0)
 	usage, err := l.config.FS.GetDiskUsage(l.config.Dir)
 	if err != nil {
 		if !errors.Is(err, vfs.ErrUnsupported) {

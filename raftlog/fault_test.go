@@ -358,7 +358,12 @@ func TestDiskNearlyFull(t *testing.T) {
 	n.lead()
 	n.set("a", "1")
 	fs.TestingSetDiskUsage(vfs.DiskUsage{AvailBytes: 1000, TotalBytes: 1 << 40})
-	n.checkDisk()
+	for !n.diskFull.Load() { // seen without waiting for the clock, because much is written
+		big := n.build("a", strings.Repeat("x", 30000))
+		if err := n.append(big); err == nil {
+			n.next = big.EndOffset()
+		}
+	}
 	refused := n.build("a", "2")
 	if err := n.append(refused); !errors.Is(err, ErrDiskFull) || !strings.Contains(err.Error(), "nearly full") {
 		t.Fatal(err)

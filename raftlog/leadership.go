@@ -89,12 +89,7 @@ func (l *Log) Notify(f func()) {
 }
 
 // wake has the function of Notify called. Never blocks; several calls may become one.
-func (l *Log) wake() {
-	select {
-	case l.woken <- struct{}{}:
-	default:
-	}
-}
+func (l *Log) wake() { signal(l.woken) }
 
 // notifier calls the function of Notify.
 func (l *Log) notifier() {
@@ -109,10 +104,7 @@ func (l *Log) notifier() {
 			led = term
 			l.peers.reset()
 			l.logger.Info("raftlog: elected", "epoch", term)
-			select {
-			case l.elected <- struct{}{}:
-			default:
-			}
+			signal(l.elected)
 		} else if !ok && led != 0 {
 			l.logger.Info("raftlog: no longer the leader", "epoch", led)
 			led = 0

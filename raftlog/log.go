@@ -73,7 +73,7 @@ type Config struct {
 	SnapshotBytes    int64         // default 20 MiB
 	SnapshotInterval time.Duration // default 1 h
 	MinFreeBytes     int64         // default 64 MiB; negative: do not look
-	DiskInterval     time.Duration // how often to look; default 10 s
+	DiskInterval     time.Duration // how often to look, besides after every quarter of that written; default 10 s
 
 	// For tests: a first quorum of several voters, and raft's clocks.
 	bootstrap []raft.Server
@@ -146,7 +146,7 @@ type Log struct {
 	toVerify            *line[func(error)]
 	woken               chan struct{} // something for the notifier
 	snapshotDue         chan struct{}
-	elected             chan struct{}
+	elected, diskDue    chan struct{}
 	closing             chan struct{} // Close was called
 	dead                chan struct{} // raft answers no more: the log failed or is closed
 	deadOnce            sync.Once
@@ -159,6 +159,7 @@ type Log struct {
 	unsnapped atomic.Int64 // bytes applied since the last snapshot
 	snappedAt atomic.Int64 // unix ns
 	snapMu    sync.Mutex   // one snapshot at a time
+	unlooked  atomic.Int64 // bytes applied since the disk was last looked at
 	diskFull  atomic.Bool
 
 	mu      sync.Mutex

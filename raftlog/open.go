@@ -28,7 +28,7 @@ func Open(config Config) (*Log, error) {
 	l := &Log{
 		config: config, logger: config.Logger, machine: config.Machine, offsets: &offsets{},
 		toPropose: newLine[*proposal](), toSettle: newLine[*proposal](), toVerify: newLine[func(error)](),
-		woken: make(chan struct{}, 1), snapshotDue: make(chan struct{}, 1), elected: make(chan struct{}, 1),
+		woken: make(chan struct{}, 1), snapshotDue: make(chan struct{}, 1), elected: make(chan struct{}, 1), diskDue: make(chan struct{}, 1),
 		closing: make(chan struct{}), dead: make(chan struct{}),
 		leaders: leaders{id: -1},
 	}
@@ -139,7 +139,7 @@ func (l *Log) bootstrap(metadata string) error {
 	return nil
 }
 
-// makeDir makes dir and the directories above it, durably.
+// makeDir makes dir and the directories above it, durably. They hold password hashes and tokens: nobody else may look.
 func makeDir(fs vfs.FS, dir string) error {
 	if _, err := fs.Stat(dir); err == nil {
 		return nil
@@ -150,7 +150,7 @@ func makeDir(fs vfs.FS, dir string) error {
 			return err
 		}
 	}
-	if err := fs.MkdirAll(dir, 0o755); err != nil {
+	if err := fs.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
 	return syncDir(fs, above)

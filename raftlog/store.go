@@ -9,6 +9,7 @@ import (
 	"runtime"
 	"sync"
 	"sync/atomic"
+	"syscall"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -75,7 +76,14 @@ func openStore(fs vfs.FS, dir string, lock *pebble.Lock, logger *slog.Logger, on
 		FormatMajorVersion: pebble.FormatNewest,
 		Logger:             pebbleLogger{logger, s},
 		EventListener: &pebble.EventListener{
-			BackgroundError: func(err error) { s.fail(fmt.Errorf("raftlog: the database in %s: %w", dir, err)) },
+			BackgroundError: func(err error) {
+				if errors.Is(err, syscall.ENOSYS) || errors.Is(err, syscall.EPERM) { // it cannot see how full the disk is
+					logger.Warn("pebble: " + err.Error())
+					return
+				}
+				// A flush or compaction that fails would be tried again at once, for ever, and then writes would stall.
+				s.fail(fmt.Errorf("raftlog: the database in %s: %w", dir, err))
+			},
 		},
 		// A controller is idle most of its life and its log is short: what is written is read back soon, from the memtable.
 		MemTableSize:                4 << 20,
