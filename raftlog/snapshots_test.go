@@ -324,3 +324,66 @@ func TestLeftoversAreRemoved(t *testing.T) {
 		t.Fatal(names)
 	}
 }
+
+// TestNoSnapshotBesideTheLogsEnd: a state that is held back, inside a metadata transaction, is not labelled as more than it is.
+func TestNoSnapshotBesideTheLogsEnd(t *testing.T) {
+	n := openNode(t, vfs.NewMem(), "d")
+	n.lead()
+	n.set("a", "1")
+	move := func(by int64) {
+		n.machine.mu.Lock()
+		n.machine.end += by
+		n.machine.mu.Unlock()
+	}
+	move(-1)
+	if err := n.Snapshot(); err == nil || !strings.Contains(err.Error(), "not now") {
+		t.Fatal(err)
+	}
+	move(1)
+	n.snapshot()
+}
+
+// TestBadSnapshotIsNotSent: one that went bad after the start is found out before raft sends or restores it.
+func TestBadSnapshotIsNotSent(t *testing.T) {
+	fs := vfs.NewMem()
+	n := openNode(t, fs, "d")
+	n.lead()
+	n.set("a", "1")
+	older := n.snapshot()
+	n.set("a", "2")
+	newer := n.snapshot()
+	rewrite(t, fs, "d/"+metadataDir+"/"+newer.FileName(), []byte("x"))
+	if _, _, err := n.snapshots.Open(newer.FileName()); err == nil || !strings.Contains(err.Error(), "is bad") {
+		t.Fatal(err)
+	}
+	list, err := n.snapshots.List()
+	if err != nil || len(list) != 1 || list[0].ID != older.FileName() {
+		t.Fatal(list, err)
+	}
+	meta, r, err := n.snapshots.Open(older.FileName())
+	if err != nil {
+		t.Fatal(err)
+	}
+	stream, err := io.ReadAll(r)
+	if err != nil || int64(len(stream)) != meta.Size || r.Close() != nil {
+		t.Fatal(len(stream), meta.Size, err)
+	}
+	n.set("a", "3")
+	if n.snapshot(); n.StartOffset() != older.EndOffset {
+		t.Fatal(n.StartOffset())
+	}
+}
+
+func TestConfigIsChecked(t *testing.T) {
+	for want, change := range map[string]func(*Config){
+		"no directory":      func(c *Config) { c.Dir = "" },
+		"no state machine":  func(c *Config) { c.Machine = nil },
+		"negative":          func(c *Config) { c.NodeID = -1 },
+		`address "nowhere"`: func(c *Config) { c.Advertise = "nowhere" },
+		`address "here:x"`:  func(c *Config) { c.Advertise = "here:x" },
+	} {
+		if _, err := tryOpen(t, vfs.NewMem(), "d", change); err == nil || !strings.Contains(err.Error(), want) {
+			t.Fatalf("%q is not in: %v", want, err)
+		}
+	}
+}
