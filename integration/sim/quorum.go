@@ -93,17 +93,20 @@ func newNode(w *world, id int32) *node {
 // after schedules an event of this process. It does not happen once the process is gone, and waits while it is stalled.
 func (n *node) after(d time.Duration, run func()) {
 	incarnation := n.incarnation
+	n.w.serial++
+	serial := n.w.serial
 	var fire func()
 	fire = func() {
 		switch {
 		case !n.up || n.incarnation != incarnation:
 		case n.paused():
-			n.w.after(n.pausedUntil-n.w.now, fire)
+			// In the order in which they were scheduled, however often the process stalls meanwhile.
+			n.w.schedule(n.pausedUntil, serial, fire)
 		default:
 			run()
 		}
 	}
-	n.w.after(d, fire)
+	n.w.schedule(n.w.now+d, serial, fire)
 }
 
 // once schedules an event unless one of that name is waiting.

@@ -222,7 +222,11 @@ func (q *eventQueue) Pop() any {
 // after schedules an event.
 func (w *world) after(d time.Duration, run func()) {
 	w.serial++
-	heap.Push(&w.events, &event{at: w.now + d, serial: w.serial, run: run})
+	w.schedule(w.now+d, w.serial, run)
+}
+
+func (w *world) schedule(at time.Duration, serial uint64, run func()) {
+	heap.Push(&w.events, &event{at: at, serial: serial, run: run})
 }
 
 // next runs the next event.
