@@ -119,8 +119,9 @@ var mayImport = map[string][]string{
 	"wire":                {},
 	"raftlog":             {"records"},
 	"controller/image":    {"records"},
-	"controller/plan":     {"records", "controller/image"},
-	"controller/query":    {"records", "controller/image"},
+	"controller/configs":  {},
+	"controller/plan":     {"records", "controller/configs", "controller/image"},
+	"controller/query":    {"records", "controller/configs", "controller/image"},
 	"controller":          {"records", "controller/image", "controller/plan", "controller/query"},
 	"httpapi":             {"records", "controller", "controller/image", "controller/plan"},
 	"cmd/yakt":            {"records", "controller", "controller/image", "controller/plan", "httpapi", "raftlog", "wire"},
@@ -195,7 +196,7 @@ func TestLibrariesStayInTheirPackage(t *testing.T) {
 // TestDecisionsArePureFunctions: what is decided, and how the image changes, may depend on arguments alone. Else a
 // simulation would not be exact, and nodes that replay the same records could come to different images.
 func TestDecisionsArePureFunctions(t *testing.T) {
-	pure := []string{"controller/image", "controller/plan", "controller/query"}
+	pure := []string{"controller/configs", "controller/image", "controller/plan", "controller/query"}
 	forbidden := []string{"net", "net/http", "os", "os/exec", "sync", "sync/atomic", "context", "log", "log/slog", "crypto/rand", "math/rand"}
 	clock := []string{"Now", "Since", "Until", "After", "AfterFunc", "Sleep", "Tick", "NewTicker", "NewTimer"}
 	for _, s := range sources(t) {

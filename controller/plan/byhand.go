@@ -6,6 +6,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"yakt/controller/configs"
 	"yakt/controller/image"
 	"yakt/records"
 )
@@ -113,7 +114,7 @@ func (v *View) topicByHand(name string, id records.UUID) (*image.Topic, *Refusal
 	case id == records.ZeroUUID:
 		t, ok := v.Image.TopicByName(name)
 		if !ok {
-			return nil, refuse(kerr.UnknownTopicOrPartition, "There is no topic %s.", quote(name))
+			return nil, refuse(kerr.UnknownTopicOrPartition, "There is no topic %s.", configs.Quote(name))
 		}
 		return t, nil
 	}
@@ -122,7 +123,7 @@ func (v *View) topicByHand(name string, id records.UUID) (*image.Topic, *Refusal
 	case !ok:
 		return nil, refuse(kerr.UnknownTopicID, "There is no topic with id %v.", id)
 	case name != "" && name != t.Name:
-		return nil, refuse(kerr.InconsistentTopicID, "The topic with id %v is called %s, not %s.", id, quote(t.Name), quote(name))
+		return nil, refuse(kerr.InconsistentTopicID, "The topic with id %v is called %s, not %s.", id, configs.Quote(t.Name), configs.Quote(name))
 	}
 	return t, nil
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"yakt/controller/configs"
 	"yakt/controller/image"
 	"yakt/records"
 )
@@ -102,9 +103,9 @@ func (v *View) createTopic(t *kmsg.CreateTopicsRequestTopic, version int16) (kms
 	if r := v.checkNewTopicName(t.Topic); r != nil {
 		return out, nil, r
 	}
-	configs, r := newTopicConfigs(t.Configs)
+	set, r := newTopicConfigs(t.Configs)
 	if r == nil {
-		r = v.checkTopicConfigs(configs, nil)
+		r = v.checkTopicConfigs(set, nil)
 	}
 	if r != nil {
 		return out, nil, r
@@ -114,16 +115,16 @@ func (v *View) createTopic(t *kmsg.CreateTopicsRequestTopic, version int16) (kms
 	if r != nil {
 		return out, nil, r
 	}
-	recs := make([]records.Record, 0, 2+len(configs)+len(partitions))
+	recs := make([]records.Record, 0, 2+len(set)+len(partitions))
 	recs = append(recs, &records.Topic{Name: t.Topic, TopicID: id})
-	recs = append(recs, v.topicConfigRecords(t.Topic, configs)...)
+	recs = append(recs, v.topicConfigRecords(t.Topic, set)...)
 	for _, p := range partitions {
 		recs = append(recs, p)
 	}
 	out.Topic, out.TopicID = t.Topic, id
 	out.NumPartitions, out.ReplicationFactor = int32(len(partitions)), int16(len(partitions[0].Replicas))
 	if version >= 5 {
-		for _, c := range v.effectiveTopicConfigs(configs) {
+		for _, c := range v.effectiveTopicConfigs(set) {
 			out.Configs = append(out.Configs, kmsg.CreateTopicsResponseTopicConfig{Name: c.Def.Name, Value: c.Value, Source: int8(c.Source)})
 		}
 	}
@@ -147,11 +148,11 @@ func (v *View) checkNewTopicName(name string) *Refusal {
 }
 
 // newTopicConfigs returns the configs of a request by name; of one named twice the last counts.
-func newTopicConfigs(configs []kmsg.CreateTopicsRequestTopicConfig) (map[string]string, *Refusal) {
-	set := make(map[string]string, len(configs))
-	for _, c := range configs {
+func newTopicConfigs(asked []kmsg.CreateTopicsRequestTopicConfig) (map[string]string, *Refusal) {
+	set := make(map[string]string, len(asked))
+	for _, c := range asked {
 		if c.Value == nil {
-			return nil, refuse(kerr.InvalidConfig, "Config %s has a null value; leave it out to use the default.", quote(c.Name))
+			return nil, refuse(kerr.InvalidConfig, "Config %s has a null value; leave it out to use the default.", configs.Quote(c.Name))
 		}
 		set[c.Name] = *c.Value
 	}
@@ -354,13 +355,13 @@ func DeleteTopics(v *View, req *kmsg.DeleteTopicsRequest) Result {
 
 // checkDeletionEnabled says why no topic can be deleted.
 func (v *View) checkDeletionEnabled(version int16) *Refusal {
-	switch on, ok := (&ConfigDef{Type: kmsg.ConfigTypeBoolean}).parse(v.Settings.Properties[propertyDeleteTopics]); {
-	case !ok || on == true:
+	switch on, ok := configs.True(v.Settings.Properties[configs.PropertyDeleteTopics]); {
+	case !ok || on:
 		return nil
 	case version < 3: // has no better error
-		return refuse(kerr.InvalidRequest, "Topics cannot be deleted here: %s is false.", propertyDeleteTopics)
+		return refuse(kerr.InvalidRequest, "Topics cannot be deleted here: %s is false.", configs.PropertyDeleteTopics)
 	}
-	return refuse(kerr.TopicDeletionDisabled, "Topics cannot be deleted here: %s is false.", propertyDeleteTopics)
+	return refuse(kerr.TopicDeletionDisabled, "Topics cannot be deleted here: %s is false.", configs.PropertyDeleteTopics)
 }
 
 // randomReader reads random bytes from a plan's source of randomness.
