@@ -76,6 +76,10 @@ func refusal(req kmsg.Request, r *plan.Refusal) kmsg.Response {
 			add(t.Topic, t.TopicID)
 		}
 		return resp
+	case *kmsg.ElectLeadersRequest:
+		return plan.ElectLeadersRefusal(req, r)
+	case *kmsg.AlterPartitionAssignmentsRequest:
+		return plan.AlterPartitionAssignmentsRefusal(req, r)
 	case *kmsg.BrokerRegistrationRequest:
 		resp := req.ResponseKind().(*kmsg.BrokerRegistrationResponse)
 		resp.ErrorCode, resp.BrokerEpoch = code, -1
@@ -90,6 +94,10 @@ func refusal(req kmsg.Request, r *plan.Refusal) kmsg.Response {
 		return resp
 	case *kmsg.AlterPartitionRequest:
 		resp := req.ResponseKind().(*kmsg.AlterPartitionResponse)
+		resp.ErrorCode = code
+		return resp
+	case *kmsg.AssignReplicasToDirsRequest:
+		resp := req.ResponseKind().(*kmsg.AssignReplicasToDirsResponse)
 		resp.ErrorCode = code
 		return resp
 	case *kmsg.AllocateProducerIDsRequest:
@@ -123,6 +131,17 @@ func saysNotController(resp kmsg.Response) bool {
 				return true
 			}
 		}
+	case *kmsg.ElectLeadersResponse:
+		for _, t := range resp.Topics { // v0 has no code of its own
+			for _, p := range t.Partitions {
+				if p.ErrorCode == code {
+					return true
+				}
+			}
+		}
+		return resp.ErrorCode == code
+	case *kmsg.AlterPartitionAssignmentsResponse:
+		return resp.ErrorCode == code
 	case *kmsg.UnregisterBrokerResponse:
 		return resp.ErrorCode == code
 	case *kmsg.DescribeQuorumResponse:

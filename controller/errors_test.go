@@ -19,6 +19,9 @@ func TestEveryChangeCanBeRefused(t *testing.T) {
 		kmsg.CreatePartitions.Int16(): func(r kmsg.Request) {
 			r.(*kmsg.CreatePartitionsRequest).Topics = []kmsg.CreatePartitionsRequestTopic{{Topic: "a", Count: 2}}
 		},
+		kmsg.ElectLeaders.Int16(): func(r kmsg.Request) {
+			r.(*kmsg.ElectLeadersRequest).Topics = []kmsg.ElectLeadersRequestTopic{{Topic: "a", Partitions: []int32{0}}}
+		},
 	}
 	for key, a := range apis {
 		if a.plan == nil {
