@@ -181,7 +181,7 @@ func TestLostLeadershipIsNoSuccessAndNoFailure(t *testing.T) {
 			created: kmsg.CreateTopicsResponseTopic{ErrorCode: kerr.NotController.Code},
 		}
 		w := send(serverOf(fake), route.method, route.path, route.body)
-		if detail := checkProblem(t, w, 503); !strings.Contains(detail, "not known") || w.Header().Get("Retry-After") == "" {
+		if detail := checkProblem(t, w, 504); !strings.Contains(detail, "not known") || w.Header().Get("Retry-After") != "" {
 			t.Errorf("%s: %q, %v", route.path, detail, w.Header())
 		}
 	}
@@ -252,7 +252,7 @@ func TestEveryErrorOfKafkasHasAStatus(t *testing.T) {
 	}
 	for e, want := range map[*kerr.Error]int{
 		kerr.TopicAlreadyExists: 409, kerr.UnknownTopicOrPartition: 404, kerr.BrokerIDNotRegistered: 404, kerr.InvalidPartitions: 400,
-		kerr.InvalidConfig: 400, kerr.NotController: 503, kerr.RequestTimedOut: 503, kerr.PolicyViolation: 400, kerr.InvalidRequest: 400,
+		kerr.InvalidConfig: 400, kerr.NotController: 504, kerr.BrokerNotAvailable: 409, kerr.RequestTimedOut: 503, kerr.PolicyViolation: 400, kerr.InvalidRequest: 400,
 	} {
 		if got := status(e); got != want {
 			t.Errorf("%s has status %d, want %d", e.Message, got, want)

@@ -35,7 +35,7 @@ func badRequest(format string, args ...any) *problem {
 }
 
 // statuses is the one place where errors of Kafka become statuses of HTTP. What is not in it is a 503 when Kafka's clients
-// would try again, and otherwise a 400: the request was at fault.
+// would try again, and otherwise a 400: the request was at fault. A 503 promises that nothing was changed, a 504 promises nothing.
 var statuses = map[*kerr.Error]int{
 	kerr.UnknownTopicOrPartition: http.StatusNotFound,
 	kerr.UnknownTopicID:          http.StatusNotFound,
@@ -48,11 +48,13 @@ var statuses = map[*kerr.Error]int{
 	kerr.ReassignmentInProgress:      http.StatusConflict,
 	kerr.InvalidUpdateVersion:        http.StatusConflict,
 	kerr.InconsistentTopicID:         http.StatusConflict,
+	kerr.BrokerNotAvailable:          http.StatusConflict, // it has to do for itself what was asked for it
 
 	kerr.TopicAuthorizationFailed:   http.StatusForbidden,
 	kerr.ClusterAuthorizationFailed: http.StatusForbidden,
 
 	kerr.ThrottlingQuotaExceeded: http.StatusTooManyRequests,
+	kerr.NotController:           http.StatusGatewayTimeout, // after it was taken: the outcome is not known
 	kerr.UnknownServerError:      http.StatusInternalServerError,
 }
 

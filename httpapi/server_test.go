@@ -150,3 +150,13 @@ func TestEndlessHeaderIsRefused(t *testing.T) {
 		t.Errorf("status %d", response.StatusCode)
 	}
 }
+
+func TestHeadIsGetWithoutABody(t *testing.T) {
+	addr := serving(t, testServer(nil))
+	for _, path := range []string{"/get_metadata", "/get_all_brokers", "/livez"} {
+		response, body := request(t, "HEAD", "http://"+addr+path, "")
+		if response.StatusCode != 200 || body != "" || response.Header.Get("Content-Type") == "" {
+			t.Errorf("%s: %d %q %v", path, response.StatusCode, body, response.Header)
+		}
+	}
+}
