@@ -77,7 +77,7 @@ func (c *Controller) activate(term int32) {
 	if len(result.Records) > 0 {
 		b := w.newBatch(now)
 		next := w.head.EndOffset()
-		if err := w.add(b, result.Records); err != nil {
+		if err := w.add(b, w.head.MetadataVersion(), result.Records); err != nil {
 			panic(fmt.Sprintf("controller: activation records: %v", err))
 		}
 		edit := w.head.Edit()

@@ -145,8 +145,9 @@ func (w *writer) round() {
 		f       = &flight{}
 		b       *records.BatchBuilder
 		authors []author
+		edit    = w.head.Edit() // plans look at its view, which costs nothing, and are done with it when they return
+		taken   = 0
 	)
-	taken := 0
 	for _, op := range w.queue {
 		if op.control != nil && b != nil {
 			break // control records have a batch of their own
@@ -162,8 +163,9 @@ func (w *writer) round() {
 			f.operations = append(f.operations, op)
 			break
 		}
-		next := w.head.EndOffset()
-		result := op.plan(&plan.View{Image: w.head, Now: now, NextOffset: next, Sessions: w.sessions, Rand: w.rand, Settings: w.settings})
+		head := edit.View()
+		next := head.EndOffset()
+		result := op.plan(&plan.View{Image: head, Now: now, NextOffset: next, Sessions: w.sessions, Rand: w.rand, Settings: w.settings})
 		op.response = result.Response
 		if result.Refusal != nil {
 			w.logger.Info("refused", "who", op.who(), "err", result.Refusal)
@@ -172,18 +174,16 @@ func (w *writer) round() {
 			if b == nil {
 				b = w.newBatch(now)
 			}
-			if err := w.add(b, result.Records); err != nil {
+			if err := w.add(b, head.MetadataVersion(), result.Records); err != nil {
 				w.logger.Error("operation refused: its records cannot be written", "records", n, "who", op.who(), "err", err)
 				op.unwritable = unwritable(err)
 			} else {
-				edit := w.head.Edit()
 				for i, r := range result.Records {
 					edit.Replay(r, next+int64(i))
 				}
-				w.head = edit.Image()
 				authors = append(authors, op.author(n))
 				if result.Session != nil {
-					w.sessions.change(result.Session, w.head.EndOffset())
+					w.sessions.change(result.Session, next+int64(n))
 				}
 			}
 		} else if result.Session != nil {
@@ -201,14 +201,14 @@ func (w *writer) round() {
 		return
 	}
 	f.batch = true
+	w.head = edit.Image()
 	w.append(b.Batch(), parent, encodeAuthors(authors), w.settler(f))
 }
 
 // add puts one operation's records into the batch, all of them or none. A record that cannot be written is a plan's
 // mistake; it is refused all the same, since nothing has changed yet and somebody's odd input must not end the process.
-func (w *writer) add(b *records.BatchBuilder, rs []records.Record) error {
+func (w *writer) add(b *records.BatchBuilder, level records.MetadataVersion, rs []records.Record) error {
 	mark := b.Mark()
-	level := w.head.MetadataVersion()
 	for _, r := range rs {
 		if f, ok := r.(*records.FeatureLevel); ok && f.Name == metadataVersionFeature {
 			level = records.MetadataVersion(f.Level)

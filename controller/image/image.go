@@ -72,6 +72,15 @@ func (e *Edit) Image() *Image {
 	return e.frozen
 }
 
+// View is the state reached so far, for reading until the next Replay, ReplayControl or Advance. It costs nothing,
+// where [Edit.Image] makes later replays copy what they change.
+func (e *Edit) View() *Image {
+	if e.frozen != nil {
+		return e.frozen
+	}
+	return &e.head
+}
+
 // owner is called by everything that writes to the head.
 func (e *Edit) owner() *owner {
 	e.frozen = nil

@@ -1,6 +1,7 @@
 package harness
 
 import (
+	"bufio"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -19,6 +20,7 @@ const requestTimeout = 10 * time.Second
 // goroutine.
 type Conn struct {
 	net.Conn
+	in        *bufio.Reader
 	formatter *kmsg.RequestFormatter
 	next      int32
 }
@@ -30,7 +32,7 @@ func DialKafka(ctx context.Context, addr, clientID string) (*Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Conn{Conn: conn, formatter: kmsg.NewRequestFormatter(kmsg.FormatterClientID(clientID))}, nil
+	return &Conn{Conn: conn, in: bufio.NewReader(conn), formatter: kmsg.NewRequestFormatter(kmsg.FormatterClientID(clientID))}, nil
 }
 
 // Request sends a request at its version and reads the answer. After an error the connection is of no more use.
@@ -43,11 +45,11 @@ func (c *Conn) Request(req kmsg.Request) (kmsg.Response, error) {
 		return nil, err
 	}
 	var length [4]byte
-	if _, err := io.ReadFull(c, length[:]); err != nil {
+	if _, err := io.ReadFull(c.in, length[:]); err != nil {
 		return nil, err
 	}
 	frame := make([]byte, binary.BigEndian.Uint32(length[:]))
-	if _, err := io.ReadFull(c, frame); err != nil {
+	if _, err := io.ReadFull(c.in, frame); err != nil {
 		return nil, err
 	}
 	if len(frame) < 4 || binary.BigEndian.Uint32(frame) != uint32(c.next) {
