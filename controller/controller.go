@@ -239,7 +239,7 @@ func (c *Controller) context() *query.Context {
 	leader, _ := c.log.Leader()
 	return &query.Context{
 		Image: c.Image(), ClusterID: c.clusterID, NodeID: c.nodeID, LeaderID: leader,
-		Listener: c.listenerName, Voters: c.log.Voters(), Versions: versions,
+		Listener: c.listenerName, Voters: c.log.Voters(), Versions: versions, Properties: c.writer.settings.Properties,
 	}
 }
 

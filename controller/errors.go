@@ -80,6 +80,22 @@ func refusal(req kmsg.Request, r *plan.Refusal) kmsg.Response {
 		return plan.ElectLeadersRefusal(req, r)
 	case *kmsg.AlterPartitionAssignmentsRequest:
 		return plan.AlterPartitionAssignmentsRefusal(req, r)
+	case *kmsg.IncrementalAlterConfigsRequest:
+		resp := req.ResponseKind().(*kmsg.IncrementalAlterConfigsResponse)
+		for _, r := range req.Resources {
+			out := kmsg.NewIncrementalAlterConfigsResponseResource()
+			out.ResourceType, out.ResourceName, out.ErrorCode, out.ErrorMessage = r.ResourceType, r.ResourceName, code, message
+			resp.Resources = append(resp.Resources, out)
+		}
+		return resp
+	case *kmsg.AlterConfigsRequest:
+		resp := req.ResponseKind().(*kmsg.AlterConfigsResponse)
+		for _, r := range req.Resources {
+			out := kmsg.NewAlterConfigsResponseResource()
+			out.ResourceType, out.ResourceName, out.ErrorCode, out.ErrorMessage = r.ResourceType, r.ResourceName, code, message
+			resp.Resources = append(resp.Resources, out)
+		}
+		return resp
 	case *kmsg.BrokerRegistrationRequest:
 		resp := req.ResponseKind().(*kmsg.BrokerRegistrationResponse)
 		resp.ErrorCode, resp.BrokerEpoch = code, -1
@@ -142,6 +158,18 @@ func saysNotController(resp kmsg.Response) bool {
 		return resp.ErrorCode == code
 	case *kmsg.AlterPartitionAssignmentsResponse:
 		return resp.ErrorCode == code
+	case *kmsg.IncrementalAlterConfigsResponse:
+		for _, r := range resp.Resources {
+			if r.ErrorCode == code {
+				return true
+			}
+		}
+	case *kmsg.AlterConfigsResponse:
+		for _, r := range resp.Resources {
+			if r.ErrorCode == code {
+				return true
+			}
+		}
 	case *kmsg.UnregisterBrokerResponse:
 		return resp.ErrorCode == code
 	case *kmsg.DescribeQuorumResponse:

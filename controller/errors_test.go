@@ -19,6 +19,12 @@ func TestEveryChangeCanBeRefused(t *testing.T) {
 		kmsg.CreatePartitions.Int16(): func(r kmsg.Request) {
 			r.(*kmsg.CreatePartitionsRequest).Topics = []kmsg.CreatePartitionsRequestTopic{{Topic: "a", Count: 2}}
 		},
+		kmsg.IncrementalAlterConfigs.Int16(): func(r kmsg.Request) {
+			r.(*kmsg.IncrementalAlterConfigsRequest).Resources = []kmsg.IncrementalAlterConfigsRequestResource{{ResourceName: "a"}}
+		},
+		kmsg.AlterConfigs.Int16(): func(r kmsg.Request) {
+			r.(*kmsg.AlterConfigsRequest).Resources = []kmsg.AlterConfigsRequestResource{{ResourceName: "a"}}
+		},
 		kmsg.ElectLeaders.Int16(): func(r kmsg.Request) {
 			r.(*kmsg.ElectLeadersRequest).Topics = []kmsg.ElectLeadersRequestTopic{{Topic: "a", Partitions: []int32{0}}}
 		},

@@ -29,6 +29,8 @@ type Context struct {
 	// HideController keeps the active controller out of what brokers' clients are told. A broker is then named as the
 	// controller, and passes on what it is sent.
 	HideController bool
+	// Properties are the properties that this node was given.
+	Properties map[string]string
 	// Versions is what is served, in the order in which it is to be listed.
 	Versions []APIVersion
 }
