@@ -29,6 +29,19 @@ func (c *Controller) chores() {
 		c.lastElection = now
 		c.chore("ElectLeaderless", plan.ElectLeaderless, nil)
 	}
+	if every := c.writer.settings.LeaderImbalanceInterval; every > 0 && now.Sub(c.lastBalance) >= every {
+		c.lastBalance = now
+		c.chore("BalanceLeaders", c.balanceLeaders, nil)
+	}
+}
+
+// balanceLeaders is [plan.BalanceLeaders], again at the next tick while there may be more to do.
+func (c *Controller) balanceLeaders(v *plan.View) plan.Result {
+	r := plan.BalanceLeaders(v)
+	if len(r.Records) == plan.MaxBalanced {
+		c.lastBalance = time.Time{}
+	}
+	return r
 }
 
 // chore queues something that the controller does by itself.

@@ -55,6 +55,7 @@ type Controller struct {
 	// Of the run loop.
 	lastTick        time.Time
 	lastElection    time.Time
+	lastBalance     time.Time
 	reportingVoters bool
 	fencing         map[int32]bool
 

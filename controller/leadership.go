@@ -152,7 +152,7 @@ func (c *Controller) activated() {
 		}
 	}
 	w.sessions.restart(unfenced, now)
-	c.lastTick, c.lastElection = now, now
+	c.lastTick, c.lastElection, c.lastBalance = now, now, now
 	w.active = true
 	c.activeTerm.Store(w.term)
 	c.logger.Info("active controller", "epoch", w.term, "offset", w.head.EndOffset(), "brokers", len(unfenced))

@@ -30,6 +30,8 @@ type Settings struct {
 	DefaultReplicationFactor int16
 	MinInSyncReplicas        int32
 	UncleanLeaderElection    bool
+	AutoLeaderRebalance      bool // whether preferred leaders are restored
+	LeaderImbalanceInterval  time.Duration
 
 	SnapshotBytes    int64         // a snapshot after this many bytes of records
 	SnapshotInterval time.Duration // and at least this often while there are new records; 0: never for its age
@@ -79,6 +81,8 @@ func defaultSettings() Settings {
 		NumPartitions:            1,
 		DefaultReplicationFactor: 1,
 		MinInSyncReplicas:        1,
+		AutoLeaderRebalance:      true,
+		LeaderImbalanceInterval:  5 * time.Minute,
 		SnapshotBytes:            20 << 20,
 		SnapshotInterval:         time.Hour,
 		// Kafka takes 100 MiB, for produce requests. No request to a controller is near 8 MiB, and a decoder's memory is a

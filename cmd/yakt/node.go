@@ -42,6 +42,9 @@ type node struct {
 // startNode puts the parts together on a port that is open already. It returns when they take requests; whether this
 // node leads yet is another matter.
 func startNode(s Settings, l net.Listener, advertise string, logger *slog.Logger) (*node, error) {
+	if !s.AutoLeaderRebalance {
+		s.LeaderImbalanceInterval = 0
+	}
 	n := &node{mux: wire.NewMux(l, firstBytesTimeout, logger), failed: make(chan error, 2)}
 	n.controller = controller.New(controller.Config{
 		NodeID:       s.NodeID,
@@ -52,6 +55,7 @@ func startNode(s Settings, l net.Listener, advertise string, logger *slog.Logger
 			DefaultReplicationFactor: s.DefaultReplicationFactor,
 			MinISR:                   s.MinInSyncReplicas,
 			UncleanElection:          s.UncleanLeaderElection,
+			LeaderImbalanceInterval:  s.LeaderImbalanceInterval,
 			MetadataVersion:          s.MetadataVersion,
 			Properties:               s.Properties,
 		},

@@ -39,6 +39,9 @@ var applied = map[string]func(s *Settings, value string) error{
 	"default.replication.factor":     whole(1, math.MaxInt16, func(s *Settings, n int64) { s.DefaultReplicationFactor = int16(n) }),
 	"min.insync.replicas":            whole(1, math.MaxInt32, func(s *Settings, n int64) { s.MinInSyncReplicas = int32(n) }),
 	"unclean.leader.election.enable": truth(func(s *Settings, b bool) { s.UncleanLeaderElection = b }),
+	"auto.leader.rebalance.enable":   truth(func(s *Settings, b bool) { s.AutoLeaderRebalance = b }),
+
+	"leader.imbalance.check.interval.seconds": whole(1, math.MaxInt64/int64(time.Second), func(s *Settings, n int64) { s.LeaderImbalanceInterval = time.Duration(n) * time.Second }),
 
 	"metadata.log.max.record.bytes.between.snapshots": whole(1, math.MaxInt64, func(s *Settings, n int64) { s.SnapshotBytes = n }),
 	"metadata.log.max.snapshot.interval.ms":           whole(0, math.MaxInt64/int64(time.Millisecond), func(s *Settings, n int64) { s.SnapshotInterval = milliseconds(n) }),

@@ -41,6 +41,7 @@ type Settings struct {
 	DefaultReplicationFactor int16               // default.replication.factor
 	MinISR                   int32               // min.insync.replicas
 	UncleanElection          bool                // unclean.leader.election.enable
+	LeaderImbalanceInterval  time.Duration       // leader.imbalance.check.interval.seconds; 0: auto.leader.rebalance.enable is false
 	MetadataVersion          records.MetadataVersion
 	Properties               map[string]string // every property the node was given, for the configs a topic inherits
 }

@@ -10,6 +10,7 @@ import (
 
 func init() {
 	storyCommands["elect"] = (*story).cmdElect
+	storyCommands["balance"] = func(s *story, _ *datadriven.TestData) string { return s.result(s.do(BalanceLeaders)) }
 	storyCommands["alter-reassignments"] = (*story).cmdAlterReassignments
 	storyCommands["assign-dirs"] = (*story).cmdAssignDirs
 }

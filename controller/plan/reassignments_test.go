@@ -30,20 +30,38 @@ func TestReassignmentsBeyondOneOperationAreRefusedOneByOne(t *testing.T) {
 	}
 }
 
+// unbalanced is a crowd whose followers lead.
+func unbalanced(t *testing.T, partitions int) *story {
+	s := crowd(t, partitions, 2)
+	var recs []records.Record
+	s.image.EachPartition(func(topic *image.Topic, id int32, _ *image.Partition) bool {
+		r := records.NewPartitionChange(topic.ID, id)
+		r.Leader = 2
+		if recs = append(recs, r); len(recs) == MaxRecords {
+			s.write(recs...)
+			recs = nil
+		}
+		return true
+	})
+	s.write(recs...)
+	return s
+}
+
+func TestLeadersAreBalancedAThousandAtATime(t *testing.T) {
+	s := unbalanced(t, 2*MaxBalanced+7)
+	for _, want := range []int{MaxBalanced, MaxBalanced, 7, 0} {
+		if r := s.do(BalanceLeaders); len(r.Records) != want {
+			t.Fatalf("%d records, want %d", len(r.Records), want)
+		}
+	}
+	if s.led(1) != 2*MaxBalanced+7 {
+		t.Fatal(s.led(1))
+	}
+}
+
 func TestTooManyElectionsAreRefusedWhole(t *testing.T) {
 	for _, partitions := range []int{MaxRecords, MaxRecords + 1} {
-		s := crowd(t, partitions, 2)
-		var recs []records.Record
-		s.image.EachPartition(func(topic *image.Topic, id int32, _ *image.Partition) bool {
-			r := records.NewPartitionChange(topic.ID, id)
-			r.Leader = 2
-			if recs = append(recs, r); len(recs) == MaxRecords {
-				s.write(recs...)
-				recs = nil
-			}
-			return true
-		})
-		s.write(recs...)
+		s := unbalanced(t, partitions)
 		r := s.do(func(v *View) Result { return ElectLeaders(v, kmsg.NewPtrElectLeadersRequest()) })
 		resp := r.Response.(*kmsg.ElectLeadersResponse)
 		if partitions == MaxRecords {
