@@ -50,6 +50,7 @@ type Controller struct {
 	writer       *writer
 	sessions     *sessions
 	observers    *observers
+	producerIDs  producerIDs
 	activeTerm   atomic.Int32 // of the leadership in which requests are taken; 0: none
 
 	// Of the run loop.
