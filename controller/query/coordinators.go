@@ -8,6 +8,8 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"yakt/controller/image"
 )
 
 // Topics whose partitions' leaders coordinate, and the types by which clients ask for them.
@@ -103,7 +105,12 @@ func ListTransactions(_ *Context, req *kmsg.ListTransactionsRequest) kmsg.Respon
 	return req.ResponseKind()
 }
 
-// DescribeLogDirs (v1-5) lists no directories: no partition of a topic lies here.
+// DescribeLogDirs (v1-5) lists one directory without partitions of topics: Java's AdminClient takes none at all for a lack of
+// permission, and fails.
 func DescribeLogDirs(_ *Context, req *kmsg.DescribeLogDirsRequest) kmsg.Response {
-	return req.ResponseKind()
+	resp := req.ResponseKind().(*kmsg.DescribeLogDirsResponse)
+	dir := kmsg.NewDescribeLogDirsResponseDir()
+	dir.Dir = image.MetadataTopic
+	resp.Dirs = append(resp.Dirs, dir)
+	return resp
 }

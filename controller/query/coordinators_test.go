@@ -67,3 +67,21 @@ func TestCoordinatorsLeadThePartitionOfTheKey(t *testing.T) {
 		}
 	}
 }
+
+// Whoever wants all asks the controller too; it must not make the whole question fail.
+func TestControllersHaveNothingThatBrokersHave(t *testing.T) {
+	q := &Context{Image: new(image.Image).Edit().Image()}
+	for version := int16(1); version <= 5; version++ {
+		req := kmsg.NewPtrDescribeLogDirsRequest()
+		req.Version = version
+		if resp := DescribeLogDirs(q, req).(*kmsg.DescribeLogDirsResponse); resp.ErrorCode != 0 || len(resp.Dirs) != 1 || resp.Dirs[0].ErrorCode != 0 || len(resp.Dirs[0].Topics) != 0 {
+			t.Errorf("v%d: %+v", version, resp)
+		}
+	}
+	if resp := ListGroups(q, kmsg.NewPtrListGroupsRequest()).(*kmsg.ListGroupsResponse); resp.ErrorCode != 0 || len(resp.Groups) != 0 {
+		t.Errorf("%+v", resp)
+	}
+	if resp := ListTransactions(q, kmsg.NewPtrListTransactionsRequest()).(*kmsg.ListTransactionsResponse); resp.ErrorCode != 0 || len(resp.TransactionStates) != 0 {
+		t.Errorf("%+v", resp)
+	}
+}
