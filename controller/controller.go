@@ -1,7 +1,7 @@
 // Package controller decides: it is the active controller of a Kafka cluster and the handler of every request, on top of
 // a replicated metadata log that it does not know the making of.
 //
-// Parts: image (what is known), plan (what should change), query (what is so), and here the writer that runs plans one
+// Parts: image (what is known), configs (what may be set), plan (what should change), query (what is so), and here the writer that runs plans one
 // after another, the commit that publishes images, leadership, broker sessions, the observers' view of the log.
 //
 // Rules: one writer plans; readers load the published image without a lock; an answer leaves when what it saw is committed.

@@ -25,6 +25,7 @@ func TestBrokerByBootstrapServers(t *testing.T) {
 	b := StartBroker(t, Current, 101, y, ByBootstrapServers(y))
 	b.WaitRunning(t)
 	t.Run("TopicsThroughKafkasTool", func(t *testing.T) { topicsThroughTool(t, y, b) })
+	t.Run("ConfigsThroughKafkasTool", func(t *testing.T) { configsThroughTool(t, y, b) })
 	t.Run("ConsoleProducerAndConsumer", func(t *testing.T) { consoles(t, b) })
 	t.Run("ConsumerGroup", func(t *testing.T) { consumerGroup(t, y, b) })
 	t.Run("ManyRecords", func(t *testing.T) { manyRecordsThrough(t, b) })
