@@ -107,6 +107,9 @@ func (e *elector) elect(id int32, p *image.Partition) *Refusal {
 		c.election = electUnclean
 	}
 	r := c.record()
+	if r != nil && r.Leader == records.NoLeader && p.HasLeader() {
+		r = nil // a leader that is about to stop is better than none; Apache takes its leadership away
+	}
 	switch {
 	case r != nil && len(e.recs) <= MaxRecords:
 		e.recs = append(e.recs, r)
