@@ -9,7 +9,7 @@ import (
 
 // heapFloor is a heap size below which there is no point in collecting garbage. What lives of a small cluster is a few
 // MiB; at Go's default pace the collector would run for every few MiB allocated, dozens of times a second under load.
-const heapFloor = 24 << 20
+const heapFloor = 40 << 20
 
 // keepHeapFloor makes the collector wait for the floor, and go back to Go's usual pace once more than that lives. Nothing changes
 // where the operator has set GOGC. It is called after each collection, by the finalizer of an object that nobody holds.
