@@ -168,7 +168,7 @@ func dialTo(t *testing.T, addr, text string) net.Conn {
 }
 
 func TestSlowBodyIsCutOff(t *testing.T) {
-	addr := serving(t, testServer(func(c *Config) { c.HeaderTimeout, c.BodyTimeout = 50*time.Millisecond, time.Millisecond }))
+	addr := serving(t, testServer(func(c *Config) { c.HeaderTimeout, c.BodyTimeout = 20*time.Millisecond, time.Millisecond }))
 	for _, route := range routes {
 		conn := dialTo(t, addr, route.method+" "+route.path+" HTTP/1.1\r\nHost: x\r\nContent-Length: 30\r\n\r\n{\"brok")
 		r := bufio.NewReader(conn)
