@@ -8,6 +8,7 @@ import (
 	"io"
 	"io/fs"
 	"sync"
+	"time"
 
 	"yakt/records"
 )
@@ -28,6 +29,16 @@ type fakeLog struct {
 	changed   chan struct{}
 	work      chan func()
 	done      chan struct{}
+	others    []fakeMember // members beside this node
+	notify    func()
+}
+
+// fakeMember is another member of the quorum and how far it is.
+type fakeMember struct {
+	voter            records.Voter
+	votes            bool
+	end              int64
+	answered, caught time.Time
 }
 
 func newFakeLog(machine *Controller) *fakeLog {
@@ -87,7 +98,31 @@ func (l *fakeLog) Leader() (int32, int32) {
 	return l.leader, l.epoch
 }
 
-func (l *fakeLog) Notify(f func()) { l.work <- f }
+func (l *fakeLog) Notify(f func()) {
+	l.mu.Lock()
+	l.notify = f
+	l.mu.Unlock()
+	l.work <- f
+}
+
+// setOthers changes the quorum, as a committed configuration entry does.
+func (l *fakeLog) setOthers(others ...fakeMember) {
+	l.mu.Lock()
+	l.others = others
+	l.mu.Unlock()
+	l.work <- l.notify
+}
+
+func (l *fakeLog) Progress(tell func(int32, records.UUID, bool, int64, time.Time, time.Time)) {
+	l.mu.Lock()
+	others := l.others
+	l.mu.Unlock()
+	self := l.self()
+	tell(self.ID, self.DirectoryID, true, l.EndOffset(), time.Now(), time.Now())
+	for _, m := range others {
+		tell(m.voter.ID, m.voter.DirectoryID, m.votes, m.end, m.answered, m.caught)
+	}
+}
 
 func (l *fakeLog) StartOffset() int64 {
 	l.mu.Lock()
@@ -199,9 +234,23 @@ func (l *fakeLog) OpenSnapshot(id records.SnapshotID) (interface {
 	return memorySnapshot{bytes.NewReader(b)}, nil
 }
 
+func (l *fakeLog) self() records.Voter { return fakeVoter(l.machine.nodeID, "controller.example") }
+
+func fakeVoter(id int32, host string) records.Voter {
+	return records.Voter{
+		ID: id, DirectoryID: records.UUID{0: 7, 14: byte(id - 1), 15: 200}, MaxKRaft: 1,
+		Endpoints: []records.VoterEndpoint{{Name: "CONTROLLER", Host: host, Port: 5010}},
+	}
+}
+
 func (l *fakeLog) Voters() []records.Voter {
-	return []records.Voter{{
-		ID: l.machine.nodeID, DirectoryID: records.UUID{0: 7, 15: 200}, MaxKRaft: 1,
-		Endpoints: []records.VoterEndpoint{{Name: "CONTROLLER", Host: "controller.example", Port: 5010}},
-	}}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	voters := []records.Voter{l.self()}
+	for _, m := range l.others {
+		if m.votes {
+			voters = append(voters, m.voter)
+		}
+	}
+	return voters
 }

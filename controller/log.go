@@ -3,6 +3,7 @@ package controller
 import (
 	"context"
 	"io"
+	"time"
 
 	"yakt/records"
 )
@@ -46,6 +47,9 @@ type Log interface {
 		io.Closer
 		Size() int64
 	}, error)
+	// Progress tells, while this node leads, how far every member of the quorum is: voters and those that are about to become
+	// voters, this node included. The times are zero for who has not answered in this term, and then end is 0.
+	Progress(func(id int32, directory records.UUID, voter bool, end int64, answered, caughtUp time.Time))
 	// Voters is the quorum: raft's members with what each has announced of itself.
 	Voters() []records.Voter
 }

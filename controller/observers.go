@@ -355,15 +355,39 @@ func (o *observers) describeQuorum(req *kmsg.DescribeQuorumRequest) (kmsg.Respon
 	return resp, nil
 }
 
+// replicaState is a replica of which nothing is known yet.
+func replicaState(id int32, directory records.UUID) kmsg.DescribeQuorumResponseTopicPartitionReplicaState {
+	s := kmsg.NewDescribeQuorumResponseTopicPartitionReplicaState()
+	s.ReplicaID, s.ReplicaDirectoryID = id, directory
+	s.LogEndOffset, s.LastFetchTimestamp, s.LastCaughtUpTimestamp = -1, -1, -1
+	return s
+}
+
 func (o *observers) quorumState(version int16, resp *kmsg.DescribeQuorumResponse, out *kmsg.DescribeQuorumResponseTopicPartition) {
 	now, end := o.c.clock(), o.c.log.EndOffset()
 	out.HighWatermark = end
+	members := map[observerKey]kmsg.DescribeQuorumResponseTopicPartitionReplicaState{}
+	o.c.log.Progress(func(id int32, directory records.UUID, voter bool, end int64, answered, caughtUp time.Time) {
+		s := replicaState(id, directory)
+		if !answered.IsZero() {
+			s.LogEndOffset, s.LastFetchTimestamp = end, answered.UnixMilli()
+		}
+		if !caughtUp.IsZero() {
+			s.LastCaughtUpTimestamp = caughtUp.UnixMilli()
+		}
+		members[observerKey{id, directory}] = s
+		if !voter {
+			out.Observers = append(out.Observers, s)
+		}
+	})
 	for _, v := range o.c.voters() {
-		s := kmsg.NewDescribeQuorumResponseTopicPartitionReplicaState()
-		s.ReplicaID, s.ReplicaDirectoryID = v.ID, v.DirectoryID
-		s.LogEndOffset, s.LastFetchTimestamp, s.LastCaughtUpTimestamp = -1, -1, -1
-		if v.ID == o.c.nodeID {
+		s, ok := members[observerKey{v.ID, v.DirectoryID}]
+		switch {
+		case v.ID == o.c.nodeID:
+			s = replicaState(v.ID, v.DirectoryID)
 			s.LogEndOffset, s.LastFetchTimestamp, s.LastCaughtUpTimestamp = end, now.UnixMilli(), now.UnixMilli()
+		case !ok:
+			s = replicaState(v.ID, v.DirectoryID)
 		}
 		out.CurrentVoters = append(out.CurrentVoters, s)
 		if version < 2 {
@@ -382,9 +406,8 @@ func (o *observers) quorumState(version int16, resp *kmsg.DescribeQuorumResponse
 	defer o.mu.Unlock()
 	o.expire(now)
 	for key, e := range o.by {
-		s := kmsg.NewDescribeQuorumResponseTopicPartitionReplicaState()
-		s.ReplicaID, s.ReplicaDirectoryID, s.LogEndOffset = key.id, key.directory, e.end
-		s.LastFetchTimestamp, s.LastCaughtUpTimestamp = e.lastFetch.UnixMilli(), -1
+		s := replicaState(key.id, key.directory)
+		s.LogEndOffset, s.LastFetchTimestamp = e.end, e.lastFetch.UnixMilli()
 		if !e.lastCaught.IsZero() {
 			s.LastCaughtUpTimestamp = e.lastCaught.UnixMilli()
 		}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"slices"
 	"testing"
 	"time"
 
@@ -297,6 +298,60 @@ func TestDescribeQuorumTellsHowFarObserversAre(t *testing.T) {
 	if len(got.Observers) != 1 || got.Observers[0].ReplicaID != 101 || got.Observers[0].LogEndOffset != l.EndOffset() || got.Observers[0].LastCaughtUpTimestamp <= 0 {
 		t.Errorf("observers: %+v", got.Observers)
 	}
+}
+
+// A committed change of the quorum reaches the log's readers, and its members' progress whoever asks for it.
+func TestVotersAreReportedAndDescribed(t *testing.T) {
+	c, l := start(t)
+	answered, caught := time.UnixMilli(1000), time.UnixMilli(900)
+	ids := func() (ids []int32) {
+		for _, v := range c.Image().Voters().Voters {
+			ids = append(ids, v.ID)
+		}
+		return ids
+	}
+	await := func(want ...int32) {
+		t.Helper()
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		defer cancel()
+		for ctx.Err() == nil {
+			end := l.EndOffset()
+			if slices.Equal(ids(), want) {
+				return
+			}
+			l.Wait(ctx, end)
+		}
+		t.Fatalf("the log says %v, want %v", ids(), want)
+	}
+	two := fakeMember{voter: fakeVoter(2, "two.example"), votes: true, end: 1, answered: answered, caught: caught}
+	three := fakeMember{voter: fakeVoter(3, "three.example")}
+	l.setOthers(two, three)
+	await(1, 2)
+	req := kmsg.NewPtrDescribeQuorumRequest()
+	req.Version = 2
+	topic := kmsg.NewDescribeQuorumRequestTopic()
+	topic.Topic, topic.Partitions = metadataTopic, []kmsg.DescribeQuorumRequestTopicPartition{kmsg.NewDescribeQuorumRequestTopicPartition()}
+	req.Topics = []kmsg.DescribeQuorumRequestTopic{topic}
+	resp, err := c.Handle(t.Context(), Caller{}, req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	q := resp.(*kmsg.DescribeQuorumResponse)
+	got := q.Topics[0].Partitions[0]
+	if len(got.CurrentVoters) != 2 || got.CurrentVoters[0].LogEndOffset != l.EndOffset() || got.CurrentVoters[1].ReplicaID != 2 || got.CurrentVoters[1].LogEndOffset != 1 ||
+		got.CurrentVoters[1].LastFetchTimestamp != 1000 || got.CurrentVoters[1].LastCaughtUpTimestamp != 900 {
+		t.Errorf("voters: %+v", got.CurrentVoters)
+	}
+	if len(q.Nodes) != 2 || q.Nodes[1].Listeners[0].Host != "two.example" {
+		t.Errorf("nodes: %+v", q.Nodes)
+	}
+	if len(got.Observers) != 1 || got.Observers[0].ReplicaID != 3 || got.Observers[0].LogEndOffset != -1 || got.Observers[0].LastFetchTimestamp != -1 {
+		t.Errorf("observers: %+v", got.Observers)
+	}
+	two.voter.Endpoints[0].Host = "moved.example"
+	three.votes = true
+	l.setOthers(three)
+	await(1, 3)
 }
 
 // register registers a broker.

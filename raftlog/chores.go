@@ -130,7 +130,7 @@ func (l *Log) checkDisk() {
 		l.logger.Info("raftlog: the disk has room again: writes are taken", "dir", l.config.Dir, "free", free)
 	}
 	if _, leads := l.Leading(); full && leads && !l.soleVoter() {
-		if err := l.wait(l.raft.LeadershipTransfer()); err != nil {
+		if err := l.transfer(); err != nil {
 			l.logger.Warn("raftlog: hand leadership over because of the full disk", "err", err)
 		}
 	}

@@ -294,11 +294,11 @@ func TestThreeNodesReplicateAndFailOver(t *testing.T) {
 			voters[1].DirectoryID != (records.UUID{1, 1}) {
 			t.Fatal(voters)
 		}
-		for _, p := range l.Progress() {
-			if p.EndOffset != l.EndOffset() || p.LastAnswer.IsZero() || p.LastCaughtUp.IsZero() {
-				t.Fatalf("%+v, the end is %d", p, l.EndOffset())
+		l.Progress(func(node int32, _ records.UUID, voter bool, end int64, answered, caughtUp time.Time) {
+			if !voter || end != l.EndOffset() || answered.IsZero() || caughtUp.IsZero() {
+				t.Fatalf("node %d: %v %d %v %v, the end is %d", node, voter, end, answered, caughtUp, l.EndOffset())
 			}
-		}
+		})
 		for _, i := range c.others(l) {
 			if err := call(c.nodes[i].Verify); err == nil {
 				t.Fatal("a follower was verified")

@@ -36,11 +36,12 @@ func (f *fsm) ApplyBatch(logs []*raft.Log) []any {
 	size := 0
 	var led *records.LeaderChange
 	var voters *raft.Configuration
+	var votersIndex uint64
 	for i, l := range logs {
 		switch l.Type {
 		case raft.LogConfiguration:
 			c := raft.DecodeConfiguration(l.Data)
-			voters = &c
+			voters, votersIndex = &c, l.Index
 			continue
 		case raft.LogCommand:
 		default:
@@ -69,7 +70,7 @@ func (f *fsm) ApplyBatch(logs []*raft.Log) []any {
 		f.log.tookOver(led.LeaderID, f.seq.Epoch)
 	}
 	if voters != nil {
-		f.log.setVoters(*voters)
+		f.log.setVoters(*voters, votersIndex)
 	}
 	return answers
 }
@@ -167,7 +168,7 @@ func (f *fsm) Restore(from io.ReadCloser) error {
 	if err := l.index(of); err != nil {
 		return err
 	}
-	l.setVoters(of.row.Configuration)
+	l.setVoters(of.row.Configuration, of.row.ConfigurationIndex)
 	l.advanced()
 	l.logger.Info("raftlog: restored a snapshot", "offset", id.EndOffset, "epoch", id.Epoch, slog.Uint64("index", of.row.Index))
 	return nil

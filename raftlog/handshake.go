@@ -15,6 +15,9 @@ import (
 //	who connects:   "YAKtraft" │ version u8 = 1 │ cluster id │ its own server id │ the server id it wants
 //	who is asked:   "YAKtraft" │ version u8 = 1 │ cluster id │ its own server id │ reason to refuse; empty: welcome
 //
+// Who wants to join a quorum does not know whom it will meet: it wants "", may leave the cluster id empty, and may then
+// do nothing but join (joinmessage.go).
+//
 // A server id is "<node id>:<directory id>". Both sides check, and a mismatch ends the connection. raft alone would know
 // a peer by its address only: a node whose disk was emptied, or another cluster's node at a reused address, would then
 // answer and vote under the name of one that held data, and what that one had acknowledged would be lost.
@@ -29,6 +32,9 @@ type hello struct {
 	from    raft.ServerID
 	to      raft.ServerID
 }
+
+// joins says that the one side wants to be let into the quorum and not to speak raft.
+func (h hello) joins() bool { return h.to == "" }
 
 // dialHandshake says hello over c and checks who answers.
 func dialHandshake(c net.Conn, hi hello) error {
@@ -64,9 +70,9 @@ func acceptHandshake(c net.Conn, self hello) (peer hello, err error) {
 	peer = hello{cluster: cluster, from: raft.ServerID(from), to: raft.ServerID(to)}
 	reason := ""
 	switch {
-	case cluster != self.cluster:
+	case cluster != self.cluster && !(peer.joins() && cluster == ""):
 		reason = fmt.Sprintf("this node belongs to cluster %s, not %s", self.cluster, cluster)
-	case peer.to != self.from:
+	case !peer.joins() && peer.to != self.from:
 		reason = fmt.Sprintf("this is node %s, not %s", self.from, to)
 	case peer.from == self.from:
 		reason = "this is yourself"
@@ -82,7 +88,10 @@ func acceptHandshake(c net.Conn, self hello) (peer hello, err error) {
 
 func appendHello(b []byte, parts ...string) []byte {
 	b = append(b, handshakeMagic...)
-	b = append(b, handshakeVersion)
+	return appendStrings(append(b, handshakeVersion), parts...)
+}
+
+func appendStrings(b []byte, parts ...string) []byte {
 	for _, p := range parts {
 		p = p[:min(len(p), 255)]
 		b = append(append(b, byte(len(p))), p...)
@@ -101,16 +110,21 @@ func readHello(r io.Reader) (cluster, from, third string, err error) {
 	if v := head[len(handshakeMagic)]; v != handshakeVersion {
 		return "", "", "", fmt.Errorf("version %d of the handshake; this program speaks version %d", v, handshakeVersion)
 	}
-	for _, s := range []*string{&cluster, &from, &third} {
+	err = readStrings(r, &cluster, &from, &third)
+	return cluster, from, third, err
+}
+
+func readStrings(r io.Reader, parts ...*string) error {
+	for _, s := range parts {
 		var n [1]byte
 		if _, err := io.ReadFull(r, n[:]); err != nil {
-			return "", "", "", err
+			return err
 		}
 		text := make([]byte, n[0])
 		if _, err := io.ReadFull(r, text); err != nil {
-			return "", "", "", err
+			return err
 		}
 		*s = string(text)
 	}
-	return cluster, from, third, nil
+	return nil
 }

@@ -22,9 +22,13 @@ type identity struct {
 	cluster   string
 	node      int32
 	directory records.UUID
+	joined    bool // it became a member of a quorum that existed; its directory never begins a history. Not in text
 }
 
-const metaFile = "meta.properties"
+const (
+	metaFile  = "meta.properties"
+	joinedKey = "yakt.joined"
+)
 
 func (id identity) text() string {
 	return fmt.Sprintf("version=1\ncluster.id=%s\nnode.id=%d\ndirectory.id=%s\n", id.cluster, id.node, id.directory)
@@ -68,7 +72,7 @@ func parseIdentity(path, text string) (id identity, err error) {
 	if values["cluster.id"] == "" {
 		return id, fmt.Errorf("raftlog: %s has no cluster.id", path)
 	}
-	return identity{cluster: values["cluster.id"], node: int32(node), directory: directory}, nil
+	return identity{cluster: values["cluster.id"], node: int32(node), directory: directory, joined: values[joinedKey] == "true"}, nil
 }
 
 // check says what is wrong with starting node in the cluster (empty: any) with this directory.
@@ -97,7 +101,11 @@ func (id identity) write(fs vfs.FS, dir string) error {
 	path := fs.PathJoin(dir, metaFile)
 	f, err := fs.Create(path+".tmp", vfs.WriteCategoryUnspecified)
 	if err == nil {
-		_, err = f.Write([]byte("#\n" + id.text()))
+		text := "#\n" + id.text()
+		if id.joined {
+			text += joinedKey + "=true\n"
+		}
+		_, err = f.Write([]byte(text))
 		if err == nil {
 			err = f.Sync()
 		}
@@ -134,8 +142,8 @@ func (id identity) claim(s *store, dir string) error {
 	return nil
 }
 
-// openIdentity reads the identity of dir or gives an empty directory one.
-func openIdentity(fs vfs.FS, dir, cluster string, node int32) (id identity, isNew bool, err error) {
+// openIdentity reads the identity of dir or gives an empty directory one. learn, if not nil, asks which cluster that joins.
+func openIdentity(fs vfs.FS, dir, cluster string, node int32, learn func(identity) (string, error)) (id identity, isNew bool, err error) {
 	id, err = readIdentity(fs, dir)
 	switch {
 	case err == nil:
@@ -152,6 +160,12 @@ func openIdentity(fs vfs.FS, dir, cluster string, node int32) (id identity, isNe
 		}
 	}
 	id = newIdentity(cluster, node)
+	if learn != nil {
+		id.cluster, id.joined = cluster, true
+		if id.cluster, err = learn(id); err != nil {
+			return id, false, err
+		}
+	}
 	return id, true, id.write(fs, dir)
 }
 

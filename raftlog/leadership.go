@@ -102,9 +102,10 @@ func (l *Log) notifier() {
 		}
 		if term, ok := l.Leading(); ok && term != led {
 			led = term
-			l.peers.reset()
+			l.peers.begin(uint64(term))
 			l.logger.Info("raftlog: elected", "epoch", term)
 			signal(l.elected)
+			signal(l.membersChanged)
 		} else if !ok && led != 0 {
 			l.logger.Info("raftlog: no longer the leader", "epoch", led)
 			led = 0

@@ -16,11 +16,12 @@
 //	snapshots.go    raft's SnapshotStore with Kafka's file names
 //	transport.go    between raft and its network transport; streams.go connections; handshake.go how one opens
 //	peers.go        how far each follower is
+//	join.go         how an empty directory gets into a quorum; admit.go how the leader lets it; joinmessage.go what they say
 //	chores.go       snapshots by size and age, the nearly full disk
 //	identity.go     meta.properties
 //
 // Goroutines: raft's main one stores entries and votes; raft's FSM one applies; raft's snapshot one writes checkpoints;
-// ours are the proposer, the settler, the verifier, the notifier and the chores. No callback runs inside the call that
+// ours are the proposer, the settler, the verifier, the notifier, the promoter and the chores. No callback runs inside the call that
 // registers it, and none while a lock is held.
 //
 // The process is expected to end after Config.Fatal was called. Until it does, the log takes nothing more.
@@ -67,6 +68,8 @@ type Config struct {
 	Advertise    string // host:port at which the other nodes and the brokers find this one
 	ListenerName string // default CONTROLLER
 	Machine      StateMachine
+	Peers        []Peer          // members of a quorum that an empty directory joins; none: it becomes a new cluster
+	Context      context.Context // ends Open while it waits for them; nil: nothing does
 	Logger       *slog.Logger
 	Fatal        func(error) // called once, on a goroutine of its own; the process must end
 
@@ -94,6 +97,9 @@ func (c *Config) setDefaults() error {
 	}
 	if _, _, err := splitHostPort(c.Advertise); err != nil {
 		return err
+	}
+	if c.Context == nil {
+		c.Context = context.Background()
 	}
 	if c.FS == nil {
 		c.FS = vfs.Default
@@ -148,6 +154,9 @@ type Log struct {
 	snapshotDue         chan struct{}
 	elected, diskDue    chan struct{}
 	closing             chan struct{} // Close was called
+	joinable            chan struct{} // closed when raft runs and can be asked to let others in
+	changing            chan struct{} // holds a token while the membership is being changed
+	membersChanged      chan struct{} // something for the promoter
 	dead                chan struct{} // raft answers no more: the log failed or is closed
 	deadOnce            sync.Once
 	shutdownOnce        sync.Once
@@ -162,10 +171,11 @@ type Log struct {
 	unlooked  atomic.Int64 // bytes applied since the disk was last looked at
 	diskFull  atomic.Bool
 
-	mu      sync.Mutex
-	notify  func()
-	members raft.Configuration // committed
-	changed chan struct{}      // closed and forgotten when the end offset or the leader changes; nil: nobody waits
+	mu           sync.Mutex
+	notify       func()
+	members      raft.Configuration // committed
+	membersIndex uint64
+	changed      chan struct{} // closed and forgotten when the end offset or the leader changes; nil: nobody waits
 }
 
 // ClusterID returns the id of the cluster this log is of.

@@ -1,6 +1,7 @@
 package raftlog
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"strconv"
@@ -14,19 +15,26 @@ import (
 // The quorum as raft's committed configuration has it. The voters' records in the log only report it.
 
 // setVoters takes a committed configuration: from a snapshot, or from an entry in its turn.
-func (l *Log) setVoters(c raft.Configuration) {
+func (l *Log) setVoters(c raft.Configuration, index uint64) {
 	l.mu.Lock()
-	l.members = c
+	l.members, l.membersIndex = c, index
 	l.mu.Unlock()
+	signal(l.membersChanged)
 	l.wake()
+}
+
+// membership returns the committed configuration and its index. A change that is made on top of it names the index, so that raft
+// refuses it if there has been another.
+func (l *Log) membership() (raft.Configuration, uint64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.members, l.membersIndex
 }
 
 // Voters returns the voters of the quorum, by raft's committed configuration, with this node's own directory id and
 // endpoint as it announces them itself. A change of them is covered by Notify.
 func (l *Log) Voters() []records.Voter {
-	l.mu.Lock()
-	members := l.members
-	l.mu.Unlock()
+	members, _ := l.membership()
 	var voters []records.Voter
 	for _, s := range members.Servers {
 		if s.Suffrage != raft.Voter {
@@ -92,9 +100,11 @@ func (l *Log) correctAddress() {
 	for _, s := range f.Configuration().Servers {
 		if s.ID == l.self && string(s.Address) != l.config.Advertise {
 			l.logger.Info("raftlog: the advertised address has changed", "from", string(s.Address), "to", l.config.Advertise)
+			l.changing <- struct{}{}
 			if err := l.wait(l.raft.AddVoter(l.self, raft.ServerAddress(l.config.Advertise), 0, time.Second)); err != nil {
 				l.logger.Warn("raftlog: change the advertised address", "err", err)
 			}
+			<-l.changing
 		}
 	}
 }
@@ -107,39 +117,75 @@ func (l *Log) TransferLeadership(done func(error)) {
 			done(ErrClosed)
 			return
 		}
-		done(l.wait(l.raft.LeadershipTransfer()))
+		done(l.transfer())
 	}()
 }
 
-// Progress is how far a member of the quorum is, as its leader knows it.
-type Progress struct {
-	NodeID       int32
-	DirectoryID  records.UUID
-	Voter        bool
-	EndOffset    int64     // it has everything below
-	LastAnswer   time.Time // zero: never, in this term
-	LastCaughtUp time.Time // when it last had all there was
+// transfer hands leadership over. raft's own choice may fall on a voter that is down; this takes one that has just answered.
+func (l *Log) transfer() error {
+	to, ok := l.successor()
+	if !ok {
+		return errors.New("raftlog: no other voter answers that could take leadership over")
+	}
+	return l.wait(l.raft.LeadershipTransferToServer(to.ID, to.Address))
 }
 
-// Progress returns how far every member is, this node included. Only meaningful while this node leads.
-func (l *Log) Progress() []Progress {
-	l.mu.Lock()
-	members := l.members
-	l.mu.Unlock()
-	var all []Progress
+// successor is the voter that is furthest of those that have answered lately.
+func (l *Log) successor() (to raft.Server, ok bool) {
+	var best peer
+	for _, s := range l.raft.GetConfiguration().Configuration().Servers {
+		p, known := l.peers.get(s.ID)
+		if s.Suffrage != raft.Voter || s.ID == l.self || !known || time.Since(p.answered) > recentAnswer {
+			continue
+		}
+		if !ok || p.match > best.match {
+			to, best, ok = s, p, true
+		}
+	}
+	return to, ok
+}
+
+// recentAnswer is how long a follower counts as up after it has answered.
+const recentAnswer = time.Second
+
+// HandOver lets somebody else lead before this node stops, if somebody can, and returns when it is known to or after a second
+// or two. Close does it too; whoever serves requests does it before it stops serving them.
+func (l *Log) HandOver() {
+	term, leads := l.Leading()
+	if !leads || l.stopped() || l.soleVoter() {
+		return
+	}
+	if err := l.transfer(); err != nil {
+		l.logger.Warn("raftlog: leadership was not handed over before the stop", "err", err)
+		return
+	}
+	// This node's vote may be the one that the next leader needs: it stays until that one is heard.
+	ticker := time.NewTicker(5 * time.Millisecond)
+	defer ticker.Stop()
+	for start := time.Now(); time.Since(start) < recentAnswer; <-ticker.C {
+		if id, epoch := l.Leader(); id >= 0 && epoch > term {
+			return
+		}
+	}
+}
+
+// Progress tells how far every member of the quorum is, this node included: it has everything below end, when it last answered,
+// and when it last had all there was. The times are zero for who has not answered in this term. Only meaningful while
+// this node leads.
+func (l *Log) Progress(tell func(node int32, directory records.UUID, voter bool, end int64, answered, caughtUp time.Time)) {
+	members, _ := l.membership()
 	for _, s := range members.Servers {
 		node, directory, err := splitServerID(s.ID)
 		if err != nil {
 			continue
 		}
-		p := Progress{NodeID: node, DirectoryID: directory, Voter: s.Suffrage == raft.Voter}
+		voter := s.Suffrage == raft.Voter
 		if s.ID == l.self {
 			now := time.Now()
-			p.EndOffset, p.LastAnswer, p.LastCaughtUp = l.EndOffset(), now, now
-		} else if k, ok := l.peers.get(s.ID); ok {
-			p.EndOffset, p.LastAnswer, p.LastCaughtUp = l.offsets.endAt(k.match), k.answered, k.caughtUp
+			tell(node, directory, voter, l.EndOffset(), now, now)
+			continue
 		}
-		all = append(all, p)
+		p, _ := l.peers.get(s.ID)
+		tell(node, directory, voter, l.offsets.endAt(p.match), p.answered, p.caughtUp)
 	}
-	return all
 }

@@ -15,8 +15,9 @@ import (
 
 const databaseDir = "raft"
 
-// Open opens the log in config.Dir; an empty directory becomes a new cluster's first voter. Nothing is applied yet when
-// it returns, except a snapshot: Barrier says when.
+// Open opens the log in config.Dir; an empty directory becomes a new cluster's first voter or, with config.Peers, a member
+// of the quorum that they are of: then Open returns when it was let in. What is applied when it returns is not said,
+// beyond a snapshot: Barrier says when.
 //
 //	Dir/meta.properties            whose directory it is
 //	Dir/raft/                      the Pebble database, with the LOCK that keeps a second process out
@@ -30,6 +31,7 @@ func Open(config Config) (*Log, error) {
 		toPropose: newLine[*proposal](), toSettle: newLine[*proposal](), toVerify: newLine[func(error)](),
 		woken: make(chan struct{}, 1), snapshotDue: make(chan struct{}, 1), elected: make(chan struct{}, 1), diskDue: make(chan struct{}, 1),
 		closing: make(chan struct{}), dead: make(chan struct{}),
+		joinable: make(chan struct{}), changing: make(chan struct{}, 1), membersChanged: make(chan struct{}, 1),
 		leaders: leaders{id: -1},
 	}
 	l.fsm = &fsm{log: l}
@@ -50,6 +52,11 @@ func Open(config Config) (*Log, error) {
 	l.early.Go(l.verifier)
 	l.running.Go(l.notifier)
 	l.running.Go(l.chores)
+	l.running.Go(l.promoter)
+	close(l.joinable)
+	if err := l.join(); err != nil {
+		return nil, errors.Join(err, l.Close())
+	}
 	if l.soleVoter() {
 		l.transport.electSelf()
 	}
@@ -85,10 +92,14 @@ func (l *Log) openDirectory() error {
 		return fmt.Errorf("raftlog: another process is using %s, or its LOCK file cannot be taken: %w", dir, err)
 	}
 	isNew := false
-	if l.identity, isNew, err = openIdentity(fs, dir, l.config.ClusterID, l.config.NodeID); err != nil {
+	var learn func(identity) (string, error)
+	if l.config.joining() {
+		learn = l.learnCluster
+	}
+	if l.identity, isNew, err = openIdentity(fs, dir, l.config.ClusterID, l.config.NodeID, learn); err != nil {
 		return err
 	}
-	if isNew && l.config.ClusterID != "" {
+	if isNew && !l.identity.joined && l.config.ClusterID != "" {
 		l.logger.Warn("raftlog: the directory is empty: a new history of this cluster begins here. Brokers that have seen "+
 			"a longer one will not follow it", "cluster", l.identity.cluster, "dir", dir)
 	}
@@ -111,8 +122,17 @@ func (l *Log) openDirectory() error {
 		return fmt.Errorf("raftlog: the log of %s is gone: the database in %s is empty, and it was not always. "+
 			"This node must not vote again as who it was: start it with an empty directory", dir, database)
 	}
-	if statErr != nil {
+	switch {
+	case statErr != nil && !l.identity.joined:
 		return l.bootstrap(metadata)
+	case statErr != nil:
+		// Term 1 is over wherever there is a quorum to join. With it stored, an empty database is known for one that was lost.
+		if err := l.store.SetUint64([]byte("CurrentTerm"), 1); err != nil {
+			return err
+		}
+		if err := makeDir(fs, metadata); err != nil {
+			return fmt.Errorf("raftlog: %w", err)
+		}
 	}
 	if l.snapshots, err = openSnapshots(fs, metadata, l.store, l.logger); err != nil {
 		return err
@@ -188,7 +208,7 @@ func (l *Log) openRaft() error {
 			l.offsets.trim(c[0].id, c[0].row.Index)
 		}
 	}
-	streams := newStreams(l.config.Listener, l.config.Dial, hello{cluster: l.identity.cluster, from: l.self}, l.logger)
+	streams := newStreams(l.config.Listener, l.config.Dial, hello{cluster: l.identity.cluster, from: l.self}, l.serveJoin, l.logger)
 	l.transport = newTransport(streams, l.config.Advertise, l.peers, l.heard, l.logger)
 	var err error
 	if l.raft, err = raft.NewRaft(l.raftConfig(), l.fsm, l.store, l.store, l.snapshots, l.transport); err != nil {
@@ -228,9 +248,10 @@ func (l *Log) stopped() bool {
 	}
 }
 
-// Close settles what was appended, stops raft and closes the directory. Nothing may be called after it.
+// Close hands leadership over if there is somebody to take it, settles what was appended, stops raft and closes the directory. Nothing may be called after it.
 func (l *Log) Close() error {
 	l.closeOnce.Do(func() {
+		l.HandOver()
 		// What raft has taken is answered as long as it runs, so that comes first: raft forgets its queues when it stops.
 		l.toPropose.close()
 		l.toVerify.close()

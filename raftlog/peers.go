@@ -11,6 +11,7 @@ import (
 type peers struct {
 	lastIndex func() uint64
 	mu        sync.Mutex
+	term      uint64 // in which they answered
 	known     map[raft.ServerID]peer
 }
 
@@ -28,6 +29,13 @@ func (p *peers) answered(id raft.ServerID, asked time.Time, req *raft.AppendEntr
 	now := time.Now()
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	switch {
+	case req.Term < p.term:
+		return
+	case req.Term > p.term:
+		p.term = req.Term
+		clear(p.known)
+	}
 	k := p.known[id]
 	k.answered = now
 	if match := req.PrevLogEntry + uint64(len(req.Entries)); resp.Success && match > 0 { // a heartbeat names no entry
@@ -46,9 +54,20 @@ func (p *peers) get(id raft.ServerID) (peer, bool) {
 	return k, ok
 }
 
-// reset forgets everything: a new term of leadership has begun, and what was matched may have been overruled since.
-func (p *peers) reset() {
+// of reports whether what is known was answered to the leader of this term. What was matched in another may have been
+// overruled since.
+func (p *peers) of(term uint64) bool {
 	p.mu.Lock()
-	clear(p.known)
-	p.mu.Unlock()
+	defer p.mu.Unlock()
+	return p.term == term
+}
+
+// begin forgets what was answered in earlier terms.
+func (p *peers) begin(term uint64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if term > p.term {
+		p.term = term
+		clear(p.known)
+	}
 }

@@ -18,6 +18,7 @@ type streams struct {
 	listener net.Listener // nil: nobody can connect
 	dial     func(ctx context.Context, addr string) (net.Conn, error)
 	self     hello
+	join     func(ctx context.Context, c net.Conn, who raft.ServerID) // serves a connection that wants to join
 	logger   *slog.Logger
 
 	ready   chan net.Conn
@@ -37,8 +38,9 @@ const (
 	maxHandshakes    = 64
 )
 
-func newStreams(l net.Listener, dial func(context.Context, string) (net.Conn, error), self hello, logger *slog.Logger) *streams {
-	s := &streams{listener: l, dial: dial, self: self, logger: logger, ready: make(chan net.Conn),
+func newStreams(l net.Listener, dial func(context.Context, string) (net.Conn, error), self hello,
+	join func(context.Context, net.Conn, raft.ServerID), logger *slog.Logger) *streams {
+	s := &streams{listener: l, dial: dial, self: self, join: join, logger: logger, ready: make(chan net.Conn),
 		open: map[net.Conn]struct{}{}, slots: make(chan struct{}, maxHandshakes)}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	if l != nil {
@@ -76,6 +78,11 @@ func (s *streams) accept() {
 			peer, err := acceptHandshake(c, s.self)
 			if err != nil {
 				s.logger.Warn("raftlog: refused a connection", "from", conn.RemoteAddr(), "peer", string(peer.from), "err", err)
+				c.Close()
+				return
+			}
+			if peer.joins() {
+				s.join(s.ctx, c, peer.from)
 				c.Close()
 				return
 			}

@@ -86,7 +86,7 @@ func benchmarkNode(b *testing.B) (*node, string) {
 	}
 	s := defaultSettings()
 	s.Addr, s.DataDir = l.Addr().String(), b.TempDir()
-	n, err := startNode(s, l, s.Addr, slog.New(slog.DiscardHandler))
+	n, err := startNode(b.Context(), s, l, s.Addr, slog.New(slog.DiscardHandler))
 	if err != nil {
 		b.Fatal(err)
 	}

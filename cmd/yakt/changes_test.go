@@ -105,7 +105,7 @@ func testNode(t *testing.T, dir string) (n *node, stop func()) {
 	}
 	s := defaultSettings()
 	s.Addr, s.DataDir = l.Addr().String(), dir
-	n, err = startNode(s, l, "node.example:5010", slog.New(slog.DiscardHandler))
+	n, err = startNode(t.Context(), s, l, "node.example:5010", slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}

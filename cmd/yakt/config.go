@@ -46,6 +46,9 @@ type Settings struct {
 	// Ignored names the keys of the file that have no effect in this process.
 	Ignored []string
 
+	// Peers are members of a quorum that this node joins when its directory is empty; with data, they do not matter.
+	Peers []peer
+
 	quorum quorumKeys
 }
 
@@ -178,7 +181,7 @@ func (s *Settings) check() []error {
 // checkQuorum accepts a file that names this node as the only controller and refuses every other quorum: a node that
 // quietly ran alone when it was meant to be one of three would write a history of its own.
 func (s *Settings) checkQuorum() []error {
-	const alone = "this build runs a quorum of one node"
+	const alone = "this build does not begin a quorum from a list yet (start one node alone and the others with -e)"
 	var problems []error
 	refuse := func(format string, args ...any) { problems = append(problems, fmt.Errorf(format, args...)) }
 	own := s.Advertise
@@ -202,13 +205,19 @@ func (s *Settings) checkQuorum() []error {
 	return problems
 }
 
-// checkPeers reads -e. Peers are never ignored: see checkQuorum.
+// checkPeers reads -e.
 func (s *Settings) checkPeers(flag string) error {
 	peers, err := parsePeers(flag)
 	if err != nil {
 		return err
 	}
-	return fmt.Errorf("-e names %d peers, and this build runs a quorum of one node: start it without -e", len(peers))
+	for _, p := range peers {
+		if p.id == s.NodeID {
+			return fmt.Errorf("-e names node %d, which is this node: name other members of the quorum, or leave -e out to begin a new one", p.id)
+		}
+	}
+	s.Peers = peers
+	return nil
 }
 
 // parsePeers reads ID/HOST:PORT,….

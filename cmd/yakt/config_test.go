@@ -127,7 +127,7 @@ func TestWhatCannotWorkIsRefusedWithWhatToDo(t *testing.T) {
 		"unknown metadata version":    {[]string{"--metadata-version", "9.9-IV9"}, []string{"9.9-IV9", "4.3-IV0"}},
 		"metadata version before 3.3": {[]string{"--metadata-version", "3.0-IV0"}, []string{"3.0-IV0"}},
 		"unreleased metadata version": {[]string{"--metadata-version", "4.4-IV0"}, []string{"not released"}},
-		"peers":                       {[]string{"-e", "2/127.0.0.1:5011,3/127.0.0.1:5012"}, []string{"2 peers", "one node", "without -e"}},
+		"peers: itself":               {[]string{"-i", "2", "-e", "1/127.0.0.1:5010,2/127.0.0.1:5020"}, []string{"node 2", "this node"}},
 		"peers: not an id":            {[]string{"-e", "x/127.0.0.1:5011"}, []string{"ID/HOST:PORT", `"x" is not a node id`}},
 		"peers: no port":              {[]string{"-e", "2/127.0.0.1"}, []string{"ID/HOST:PORT"}},
 		"peers: twice":                {[]string{"-e", "2/127.0.0.1:5011,2/127.0.0.1:5012"}, []string{"node id 2 is given twice"}},
@@ -140,6 +140,13 @@ func TestWhatCannotWorkIsRefusedWithWhatToDo(t *testing.T) {
 			_, err := settingsOf(t, "", test.args...)
 			checkRefused(t, err, test.says...)
 		})
+	}
+}
+
+func TestPeersAreKept(t *testing.T) {
+	s := mustSettings(t, "", "-i", "3", "-a", "127.0.0.1:5030", "-e", "1/127.0.0.1:5010,2/k2.example.net:5020")
+	if want := []peer{{1, "127.0.0.1:5010"}, {2, "k2.example.net:5020"}}; !slices.Equal(s.Peers, want) {
+		t.Errorf("%+v", s.Peers)
 	}
 }
 

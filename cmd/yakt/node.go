@@ -39,9 +39,9 @@ type node struct {
 	failed     chan error // an accept loop that ended by itself
 }
 
-// startNode puts the parts together on a port that is open already. It returns when they take requests; whether this
-// node leads yet is another matter.
-func startNode(s Settings, l net.Listener, advertise string, logger *slog.Logger) (*node, error) {
+// startNode puts the parts together on a port that is open already. It returns when they take requests, or when ctx ends while
+// this node waits to be let into a quorum; whether it leads yet is another matter.
+func startNode(ctx context.Context, s Settings, l net.Listener, advertise string, logger *slog.Logger) (*node, error) {
 	if !s.AutoLeaderRebalance {
 		s.LeaderImbalanceInterval = 0
 	}
@@ -64,6 +64,10 @@ func startNode(s Settings, l net.Listener, advertise string, logger *slog.Logger
 	if s.SnapshotInterval == 0 {
 		s.SnapshotInterval = never
 	}
+	peers := make([]raftlog.Peer, len(s.Peers))
+	for i, p := range s.Peers {
+		peers[i] = raftlog.Peer{NodeID: p.id, Addr: p.addr}
+	}
 	log, err := raftlog.Open(raftlog.Config{
 		NodeID:    s.NodeID,
 		ClusterID: s.ClusterID,
@@ -72,6 +76,8 @@ func startNode(s Settings, l net.Listener, advertise string, logger *slog.Logger
 		Dial: func(ctx context.Context, addr string) (net.Conn, error) {
 			return new(net.Dialer).DialContext(ctx, "tcp", addr)
 		},
+		Peers:            peers,
+		Context:          ctx,
 		Advertise:        advertise,
 		ListenerName:     s.ListenerName,
 		Machine:          n.controller,
@@ -133,6 +139,7 @@ func (n *node) stop(ctx context.Context) error {
 			errs = append(errs, fmt.Errorf("%s: %w", what, err))
 		}
 	}
+	n.log.HandOver() // while requests are still served: who asks here next is told of the new leader
 	shutdown("stop serving Kafka", n.kafka.Shutdown(ctx))
 	shutdown("stop serving HTTP", n.web.Shutdown(ctx))
 	n.controller.Close()

@@ -437,6 +437,9 @@ type openSnapshot struct{ *bytes.Reader }
 // Close implements io.Closer.
 func (openSnapshot) Close() error { return nil }
 
+// Progress implements controller.Log: the model does not note it.
+func (n *node) Progress(func(int32, records.UUID, bool, int64, time.Time, time.Time)) {}
+
 // Voters implements controller.Log.
 func (n *node) Voters() []records.Voter {
 	return []records.Voter{n.w.voters[1], n.w.voters[2], n.w.voters[3]}

@@ -1,0 +1,87 @@
+package raftlog
+
+import (
+	"fmt"
+	"io"
+
+	"github.com/hashicorp/raft"
+)
+
+// A connection whose hello wants nobody by name asks to be let into the quorum, and carries one message each way and no
+// raft. Strings are a length byte and their bytes.
+//
+//	who joins:      version u8 = 1 │ what u8 │ the address at which it is reached
+//	who is asked:   version u8 = 1 │ outcome u8 │ why │ server id of the leader │ its address
+//
+// The last two are empty unless the outcome sends the joiner to the leader. The joiner's hello has its server id, and the
+// cluster id if it knows one; the answer to that hello is how a new directory learns it.
+const joinVersion = 1
+
+// What a joiner wants.
+const (
+	joinMayI  = 1 // would it be let in? nothing is changed
+	joinLetIn = 2 // become a non-voter, with this server id, and later a voter; its log is empty
+	joinStay  = 3 // the same, from one that has some of the log and has not been told that it was let in
+)
+
+// What it is told.
+const (
+	joinDone      = 0
+	joinElsewhere = 1 // the leader is asked
+	joinNotNow    = 2 // the same may be asked again
+	joinRefused   = 3 // asking again is of no use
+)
+
+type joinRequest struct {
+	what    byte
+	address string
+}
+
+type joinAnswer struct {
+	outcome byte
+	why     string
+	leader  raft.ServerID
+	address string
+}
+
+func (r joinRequest) append(b []byte) []byte {
+	return appendStrings(append(b, joinVersion, r.what), r.address)
+}
+
+func (a joinAnswer) append(b []byte) []byte {
+	return appendStrings(append(b, joinVersion, a.outcome), a.why, string(a.leader), a.address)
+}
+
+func readJoinRequest(r io.Reader) (req joinRequest, err error) {
+	if req.what, err = readJoinHead(r); err != nil {
+		return req, err
+	}
+	if req.what < joinMayI || req.what > joinStay {
+		return req, fmt.Errorf("a join request of an unknown kind %d", req.what)
+	}
+	return req, readStrings(r, &req.address)
+}
+
+func readJoinAnswer(r io.Reader) (a joinAnswer, err error) {
+	if a.outcome, err = readJoinHead(r); err != nil {
+		return a, err
+	}
+	if a.outcome > joinRefused {
+		return a, fmt.Errorf("an answer of an unknown kind %d", a.outcome)
+	}
+	var leader string
+	err = readStrings(r, &a.why, &leader, &a.address)
+	a.leader = raft.ServerID(leader)
+	return a, err
+}
+
+func readJoinHead(r io.Reader) (kind byte, err error) {
+	var head [2]byte
+	if _, err := io.ReadFull(r, head[:]); err != nil {
+		return 0, err
+	}
+	if head[0] != joinVersion {
+		return 0, fmt.Errorf("version %d of the join messages; this program speaks version %d", head[0], joinVersion)
+	}
+	return head[1], nil
+}
