@@ -130,6 +130,7 @@ var mayImport = map[string][]string{
 	"integration/harness": {},
 	"integration/apache":  {"integration/harness"},
 	"integration/clients": {"integration/harness"},
+	"integration/quorum":  {"integration/harness"},
 	"integration/perf":    {"integration/harness"},
 	"integration/http":    {"records", "controller", "controller/image", "httpapi", "integration/harness"},
 	"integration/sim":     {"records", "controller", "controller/image", "controller/plan", "controller/query"},

@@ -45,19 +45,25 @@ func StartYakt(t testing.TB, args ...string) *Yakt {
 // runs until the end of the test that StartYakt was called in, though t be one of its subtests.
 func (y *Yakt) Start(t testing.TB) {
 	t.Helper()
+	y.Launch()
+	y.WaitReady(t)
+}
+
+// Launch is Start without the wait, for a server that needs others to be ready.
+func (y *Yakt) Launch() {
 	y.process = StartServer(y.life, append([]string{"-a", y.Addr, "-d", y.Dir}, y.args...)...)
-	y.waitReady(t)
 }
 
 // Attach takes over a server that was started with arguments of the test's own, and waits until it is ready.
 func Attach(t testing.TB, p *Process, addr, dir string) *Yakt {
 	t.Helper()
 	y := &Yakt{Addr: addr, Dir: dir, life: t, process: p}
-	y.waitReady(t)
+	y.WaitReady(t)
 	return y
 }
 
-func (y *Yakt) waitReady(t testing.TB) {
+// WaitReady waits until the server says that it serves requests.
+func (y *Yakt) WaitReady(t testing.TB) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), startTimeout)
 	defer cancel()
