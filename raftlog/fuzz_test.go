@@ -72,15 +72,30 @@ func FuzzHandshake(f *testing.F) {
 	})
 }
 
+// FuzzJoinMessages: nothing that a joiner or who it asks may send panics, and what is accepted is what is written.
+func FuzzJoinMessages(f *testing.F) {
+	f.Add(joinRequest{joinLetIn, "node2:9093"}.append(nil))
+	f.Add(joinAnswer{joinElsewhere, "why", "1:a", "node1:9093"}.append(nil))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		if r, err := readJoinRequest(bytes.NewReader(data)); err == nil && !bytes.HasPrefix(data, r.append(nil)) {
+			t.Fatalf("%+v from %q", r, data)
+		}
+		if a, err := readJoinAnswer(bytes.NewReader(data)); err == nil && !bytes.HasPrefix(data, a.append(nil)) {
+			t.Fatalf("%+v from %q", a, data)
+		}
+	})
+}
+
 // FuzzMetaProperties: no file panics, and what is accepted survives a round.
 func FuzzMetaProperties(f *testing.F) {
 	f.Add("#\nversion=1\ncluster.id=c\nnode.id=1\ndirectory.id=AAAAAAAAAAAAAAAAAAAAEA\n")
+	f.Add("#\nversion=1\ncluster.id=c\nnode.id=1\ndirectory.id=AAAAAAAAAAAAAAAAAAAAEA\nyakt.joined=true\n")
 	f.Fuzz(func(t *testing.T, text string) {
 		id, err := parseIdentity("meta.properties", text)
 		if err != nil {
 			return
 		}
-		if again, err := parseIdentity("meta.properties", id.text()); err != nil || again != id {
+		if again, err := parseIdentity("meta.properties", id.file()); err != nil || again != id {
 			t.Fatal(again, err)
 		}
 	})

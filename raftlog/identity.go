@@ -34,6 +34,14 @@ func (id identity) text() string {
 	return fmt.Sprintf("version=1\ncluster.id=%s\nnode.id=%d\ndirectory.id=%s\n", id.cluster, id.node, id.directory)
 }
 
+// file is what the file says: text, and the mark of who joined.
+func (id identity) file() string {
+	if id.joined {
+		return id.text() + joinedKey + "=true\n"
+	}
+	return id.text()
+}
+
 // readIdentity returns os.ErrNotExist for a directory without meta.properties.
 func readIdentity(fs vfs.FS, dir string) (identity, error) {
 	path := fs.PathJoin(dir, metaFile)
@@ -101,11 +109,7 @@ func (id identity) write(fs vfs.FS, dir string) error {
 	path := fs.PathJoin(dir, metaFile)
 	f, err := fs.Create(path+".tmp", vfs.WriteCategoryUnspecified)
 	if err == nil {
-		text := "#\n" + id.text()
-		if id.joined {
-			text += joinedKey + "=true\n"
-		}
-		_, err = f.Write([]byte(text))
+		_, err = f.Write([]byte("#\n" + id.file()))
 		if err == nil {
 			err = f.Sync()
 		}

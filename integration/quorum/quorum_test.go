@@ -19,48 +19,48 @@ import (
 func TestMain(m *testing.M) { os.Exit(harness.Main(m)) }
 
 // register registers a broker by hand, through node i.
-func (q *quorum) register(t *testing.T, i int, id int32) {
+func register(t *testing.T, q *harness.Quorum, i int, id int32) {
 	t.Helper()
 	body := fmt.Sprintf(`{"brokerId": %d, "brokerHost": "127.0.0.1", "brokerPort": %d}`, id, 20000+id)
-	resp, err := http.Post("http://"+q.nodes[i].Addr+"/register_broker", "application/json", bytes.NewReader([]byte(body)))
+	resp, err := http.Post("http://"+q.Nodes[i].Addr+"/register_broker", "application/json", bytes.NewReader([]byte(body)))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer resp.Body.Close()
 	if text, err := io.ReadAll(resp.Body); err != nil || resp.StatusCode/100 != 2 {
-		t.Fatalf("register through %s: %s %s %v", q.nodes[i].Addr, resp.Status, text, err)
+		t.Fatalf("register through %s: %s %s %v", q.Nodes[i].Addr, resp.Status, text, err)
 	}
 }
 
 // TestAnyOneMayDie kills the leader with creates going on, brings it back, stops the next one politely, and at last
 // kills them all: nothing that was acknowledged is lost, and creates go on within seconds.
 func TestAnyOneMayDie(t *testing.T) {
-	q := start(t)
-	q.register(t, (q.leader(t)+1)%3, 101) // a follower sends it on
-	c := &creator{client: q.client(t)}
+	q := harness.StartQuorum(t)
+	register(t, q, (q.Leader(t)+1)%3, 101) // a follower sends it on
+	c := &creator{client: newClient(t, q)}
 	for range 5 {
 		c.create(t)
 	}
 	for range 2 {
-		dead := q.leader(t)
-		q.nodes[dead].Kill()
+		dead := q.Leader(t)
+		q.Nodes[dead].Kill()
 		took := c.create(t)
 		t.Logf("killed node %d: the next topic was created %v later", dead+1, took.Round(time.Millisecond))
 		for range 5 {
 			c.create(t)
 		}
-		q.nodes[dead].Start(t)
-		q.waitVoters(t, 3)
+		q.Nodes[dead].Start(t)
+		q.WaitVoters(t, 3)
 		c.check(t, q)
 	}
 
-	leaving := q.leader(t)
-	before, err := q.describe(t.Context())
+	leaving := q.Leader(t)
+	before, err := q.Describe(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
 	stopped := make(chan error, 1)
-	go func() { stopped <- q.nodes[leaving].Process().Stop(15 * time.Second) }()
+	go func() { stopped <- q.Nodes[leaving].Process().Stop(15 * time.Second) }()
 	var longest time.Duration
 	for stopping := true; stopping; {
 		longest = max(longest, c.create(t))
@@ -75,43 +75,43 @@ func TestAnyOneMayDie(t *testing.T) {
 	}
 	longest = max(longest, c.create(t))
 	t.Logf("stopped node %d: the longest pause between creates was %v", leaving+1, longest.Round(time.Millisecond))
-	after, err := q.describe(t.Context())
+	after, err := q.Describe(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	if after.LeaderEpoch != before.LeaderEpoch+1 || !strings.Contains(q.nodes[leaving].Process().Output().String(), "no longer the leader") {
+	if after.LeaderEpoch != before.LeaderEpoch+1 || !strings.Contains(q.Nodes[leaving].Process().Output().String(), "no longer the leader") {
 		t.Errorf("epoch %d before the stop and %d after: leadership was not handed over", before.LeaderEpoch, after.LeaderEpoch)
 	}
-	q.nodes[leaving].Start(t)
-	q.waitVoters(t, 3)
+	q.Nodes[leaving].Start(t)
+	q.WaitVoters(t, 3)
 
-	for _, y := range q.nodes {
+	for _, y := range q.Nodes {
 		y.Kill()
 	}
-	for _, y := range q.nodes {
+	for _, y := range q.Nodes {
 		y.Launch()
 	}
-	for _, y := range q.nodes {
+	for _, y := range q.Nodes {
 		y.WaitReady(t)
 	}
 	c.create(t)
-	q.waitVoters(t, 3)
+	q.WaitVoters(t, 3)
 	c.check(t, q)
 }
 
 // TestFollowersAnswer what they can, and say who leads for the rest.
 func TestFollowersAnswer(t *testing.T) {
-	q := start(t)
-	leader := q.leader(t)
+	q := harness.StartQuorum(t)
+	leader := q.Leader(t)
 	follower := (leader + 1) % 3
-	q.register(t, follower, 101)
-	c := &creator{client: q.client(t)}
+	register(t, q, follower, 101)
+	c := &creator{client: newClient(t, q)}
 	c.create(t)
 	c.check(t, q) // GET /get_metadata of each
 
 	metadata := kmsg.NewPtrMetadataRequest()
 	metadata.SetVersion(12)
-	resp, err := q.ask(t.Context(), follower, metadata)
+	resp, err := q.Ask(t.Context(), follower, metadata)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -124,14 +124,14 @@ func TestFollowersAnswer(t *testing.T) {
 	topic := kmsg.NewCreateTopicsRequestTopic()
 	topic.Topic, topic.NumPartitions, topic.ReplicationFactor = "not-here", 1, 1
 	create.Topics = []kmsg.CreateTopicsRequestTopic{topic}
-	if resp, err = q.ask(t.Context(), follower, create); err != nil {
+	if resp, err = q.Ask(t.Context(), follower, create); err != nil {
 		t.Fatal(err)
 	}
 	if got := resp.(*kmsg.CreateTopicsResponse).Topics[0].ErrorCode; got != kerr.NotController.Code {
 		t.Errorf("a follower answers CreateTopics with %v", kerr.ErrorForCode(got))
 	}
 
-	p, err := q.describe(t.Context())
+	p, err := q.Describe(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -143,39 +143,39 @@ func TestFollowersAnswer(t *testing.T) {
 	of := kmsg.NewFetchRequestTopic()
 	of.TopicID, of.Partitions = [16]byte{15: 1}, []kmsg.FetchRequestTopicPartition{part}
 	fetch.Topics = []kmsg.FetchRequestTopic{of}
-	if resp, err = q.ask(t.Context(), follower, fetch); err != nil {
+	if resp, err = q.Ask(t.Context(), follower, fetch); err != nil {
 		t.Fatal(err)
 	}
 	f := resp.(*kmsg.FetchResponse)
 	if got := f.Topics[0].Partitions[0]; got.ErrorCode != kerr.NotLeaderForPartition.Code || got.CurrentLeader.LeaderID != int32(leader+1) || got.CurrentLeader.LeaderEpoch != p.LeaderEpoch {
 		t.Errorf("a follower answers Fetch with %v and leader %+v", kerr.ErrorForCode(got.ErrorCode), got.CurrentLeader)
 	}
-	if len(f.Brokers) != 1 || fmt.Sprintf("%s:%d", f.Brokers[0].Host, f.Brokers[0].Port) != q.nodes[leader].Addr {
-		t.Errorf("the leader is said to be at %+v, it is at %s", f.Brokers, q.nodes[leader].Addr)
+	if len(f.Brokers) != 1 || fmt.Sprintf("%s:%d", f.Brokers[0].Host, f.Brokers[0].Port) != q.Nodes[leader].Addr {
+		t.Errorf("the leader is said to be at %+v, it is at %s", f.Brokers, q.Nodes[leader].Addr)
 	}
 }
 
 // TestEmptiedNodeComesBack: its directory is gone; it is given what the others have, and counts again.
 func TestEmptiedNodeComesBack(t *testing.T) {
-	q := start(t)
-	q.register(t, 0, 101)
-	c := &creator{client: q.client(t)}
+	q := harness.StartQuorum(t)
+	register(t, q, 0, 101)
+	c := &creator{client: newClient(t, q)}
 	c.create(t)
-	emptied := (q.leader(t) + 1) % 3
+	emptied := (q.Leader(t) + 1) % 3
 	if emptied == 0 {
 		emptied = (emptied + 1) % 3 // node 1's command would begin another cluster
-		if emptied == q.leader(t) {
+		if emptied == q.Leader(t) {
 			emptied = 2
 		}
 	}
-	q.nodes[emptied].Kill()
-	if err := os.RemoveAll(q.nodes[emptied].Dir); err != nil {
+	q.Nodes[emptied].Kill()
+	if err := os.RemoveAll(q.Nodes[emptied].Dir); err != nil {
 		t.Fatal(err)
 	}
-	q.nodes[emptied].Start(t)
-	q.waitVoters(t, 3)
+	q.Nodes[emptied].Start(t)
+	q.WaitVoters(t, 3)
 	c.check(t, q)
-	q.nodes[q.leader(t)].Kill()
+	q.Nodes[q.Leader(t)].Kill()
 	c.create(t) // which needs its vote
 }
 

@@ -1,0 +1,99 @@
+package harness
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+// Quorum is three controllers, ids 1 to 3.
+type Quorum struct {
+	Nodes [3]*Yakt
+}
+
+// StartQuorum runs the three commands that the README has, and waits until all three vote.
+func StartQuorum(t testing.TB) *Quorum {
+	t.Helper()
+	q := &Quorum{}
+	q.Nodes[0] = StartYakt(t, "-i", "1")
+	q.Nodes[1] = StartYakt(t, "-i", "2", "-e", "1/"+q.Nodes[0].Addr)
+	q.Nodes[2] = StartYakt(t, "-i", "3", "-e", "1/"+q.Nodes[0].Addr+",2/"+q.Nodes[1].Addr)
+	for _, y := range q.Nodes {
+		if y.ClusterID != q.Nodes[0].ClusterID {
+			t.Fatalf("%s is of cluster %s, the first node of %s", y.Addr, y.ClusterID, q.Nodes[0].ClusterID)
+		}
+	}
+	q.WaitVoters(t, 3)
+	return q
+}
+
+// WaitVoters waits until so many nodes vote and all of them have everything.
+func (q *Quorum) WaitVoters(t testing.TB, n int) {
+	t.Helper()
+	Eventually(t, startTimeout, fmt.Sprintf("%d voters, all caught up", n), func() error {
+		p, err := q.Describe(t.Context())
+		if err != nil {
+			return err
+		}
+		if len(p.CurrentVoters) != n {
+			return fmt.Errorf("voters %+v", p.CurrentVoters)
+		}
+		for _, v := range p.CurrentVoters {
+			if v.LogEndOffset != p.HighWatermark || time.Since(time.UnixMilli(v.LastCaughtUpTimestamp)) > 5*time.Second {
+				return fmt.Errorf("the log ends at %d, and voter %d is at %+v", p.HighWatermark, v.ReplicaID, v)
+			}
+		}
+		return nil
+	})
+}
+
+// Describe asks all until the leader answers DescribeQuorum.
+func (q *Quorum) Describe(ctx context.Context) (kmsg.DescribeQuorumResponseTopicPartition, error) {
+	req := kmsg.NewPtrDescribeQuorumRequest()
+	req.SetVersion(2)
+	topic := kmsg.NewDescribeQuorumRequestTopic()
+	topic.Topic, topic.Partitions = "__cluster_metadata", []kmsg.DescribeQuorumRequestTopicPartition{kmsg.NewDescribeQuorumRequestTopicPartition()}
+	req.Topics = []kmsg.DescribeQuorumRequestTopic{topic}
+	var errs []error
+	for i := range q.Nodes {
+		resp, err := q.Ask(ctx, i, req)
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		p := resp.(*kmsg.DescribeQuorumResponse).Topics[0].Partitions[0]
+		if err := kerr.ErrorForCode(p.ErrorCode); err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		return p, nil
+	}
+	return kmsg.DescribeQuorumResponseTopicPartition{}, errors.Join(errs...)
+}
+
+// Ask sends one request to node i.
+func (q *Quorum) Ask(ctx context.Context, i int, req kmsg.Request) (kmsg.Response, error) {
+	conn, err := DialKafka(ctx, q.Nodes[i].Addr, "quorum-test")
+	if err != nil {
+		return nil, err
+	}
+	defer conn.Close()
+	return conn.Request(req)
+}
+
+// Leader waits until one of the nodes leads, and returns its place in Nodes.
+func (q *Quorum) Leader(t testing.TB) int {
+	t.Helper()
+	leader := -1
+	Eventually(t, startTimeout, "a leader", func() error {
+		p, err := q.Describe(t.Context())
+		leader = int(p.LeaderID) - 1
+		return err
+	})
+	return leader
+}

@@ -1,0 +1,82 @@
+// Package quorum runs several controllers and takes away one, or all, from outside.
+//
+//	creator.go       a client that creates topics through it all, and what it was promised
+//	quorum_test.go   joining, killing, stopping, restarting, refusing
+package quorum
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"yakt/integration/harness"
+)
+
+// patience is for one step of the whole, on a busy machine.
+const patience = 30 * time.Second
+
+// newClient is an admin client that knows all three addresses.
+func newClient(t testing.TB, q *harness.Quorum) *kadm.Client {
+	t.Helper()
+	client, err := kgo.NewClient(kgo.SeedBrokers(q.Nodes[0].Addr, q.Nodes[1].Addr, q.Nodes[2].Addr), kgo.MetadataMinAge(20*time.Millisecond),
+		kgo.RetryBackoffFn(func(int) time.Duration { return 20 * time.Millisecond }))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(client.Close)
+	return kadm.NewClient(client)
+}
+
+// creator creates topics one after another, however often each has to be asked for, and notes those that were acknowledged.
+type creator struct {
+	client *kadm.Client
+	names  []string
+}
+
+// create creates one more topic and says how long that took.
+func (c *creator) create(t testing.TB) time.Duration {
+	t.Helper()
+	name := fmt.Sprintf("topic-%04d", len(c.names))
+	start := time.Now()
+	harness.Eventually(t, patience, "create "+name, func() error {
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+		defer cancel()
+		_, err := c.client.CreateTopic(ctx, 1, 1, nil, name)
+		if errors.Is(err, kerr.TopicAlreadyExists) { // the answer to an earlier attempt was lost
+			return nil
+		}
+		return err
+	})
+	c.names = append(c.names, name)
+	return time.Since(start)
+}
+
+// check waits until every node has all that was acknowledged: each knows it by itself, whoever leads.
+func (c *creator) check(t testing.TB, q *harness.Quorum) {
+	t.Helper()
+	for _, y := range q.Nodes {
+		harness.Eventually(t, patience, "all topics on "+y.Addr, func() error {
+			m, err := y.Metadata()
+			if err != nil {
+				return err
+			}
+			var missing []string
+			for _, name := range c.names {
+				if _, ok := m.Topic(name); !ok {
+					missing = append(missing, name)
+				}
+			}
+			if len(missing) > 0 {
+				return errors.New("missing: " + strings.Join(missing, " "))
+			}
+			return nil
+		})
+	}
+}
