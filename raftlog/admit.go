@@ -110,13 +110,19 @@ func (l *Log) change(ctx context.Context, who raft.ServerID, node int32, req joi
 		switch {
 		case err != nil:
 			return refused("the quorum has a member without a usable name, %q", s.ID)
-		case s.ID == who && s.Suffrage == raft.Voter && req.what == joinStay:
+		case s.ID == who && s.Suffrage == raft.Voter && req.what == joinStay && string(s.Address) == req.address:
 			return joinAnswer{outcome: joinDone}
-		case s.ID == who && s.Suffrage == raft.Voter:
+		case s.ID == who && s.Suffrage == raft.Voter && req.what == joinLetIn:
 			// What this one has acknowledged is gone, and it must not vote as if it had it.
 			return refused("directory %s has voted here and its log is gone: start node %d with an empty directory", directory, node)
+		case s.ID == who && string(s.Address) != req.address:
+			// raft 1.8.0 reads a peer's address while it changes it.
+			return refused("node %d has joined with the address %s: it cannot take another one yet", node, s.Address)
 		case s.ID != who && n == node:
-			if l.alive(ctx, s.ID) {
+			switch up, known := l.alive(ctx, s.ID); {
+			case !known:
+				return notNow("it is not known whether directory %s is still up", directory)
+			case up:
 				return refused("node id %d is in use by directory %s at %s, which is up: give the new node another id", node, directory, s.Address)
 			}
 			old = append(old, s)
@@ -148,27 +154,24 @@ func (l *Log) change(ctx context.Context, who raft.ServerID, node int32, req joi
 	return joinAnswer{outcome: joinDone}
 }
 
-// alive waits a while for an answer of a member's.
-func (l *Log) alive(ctx context.Context, id raft.ServerID) bool {
-	if id == l.self {
-		return true
-	}
+// alive waits a while for an answer of a member's; known is false when the wait was cut short.
+func (l *Log) alive(ctx context.Context, id raft.ServerID) (up, known bool) {
 	asked := time.Now()
 	ticker := time.NewTicker(promotionTick)
 	defer ticker.Stop()
 	enough := time.After(signOfLife)
 	for {
 		if p, ok := l.peers.get(id); ok && p.answered.After(asked) {
-			return true
+			return true, true
 		}
 		select {
 		case <-ticker.C:
 		case <-enough:
-			return false
+			return false, true
 		case <-ctx.Done():
-			return true // not known to be gone
+			return false, false
 		case <-l.closing:
-			return true
+			return false, false
 		}
 	}
 }

@@ -42,6 +42,9 @@ func Open(config Config) (*Log, error) {
 	if err := recovered(l.openRaft); err != nil {
 		return nil, errors.Join(err, l.closeRaft(), l.closeDirectory())
 	}
+	if err := l.checkAddress(); err != nil {
+		return nil, errors.Join(err, l.closeRaft(), l.closeDirectory())
+	}
 	l.store.opened.Store(true)
 	if l.store.failed.Load() {
 		return nil, errors.Join(fmt.Errorf("raftlog: the database in %s failed at once", config.Dir), l.closeRaft(), l.closeDirectory())
