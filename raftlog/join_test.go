@@ -6,11 +6,13 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 	"github.com/hashicorp/raft"
 
 	"yakt/records"
@@ -206,8 +208,7 @@ func TestJoinerDiesBeforeItHasAnything(t *testing.T) {
 	})
 }
 
-// TestJoinerDiesAtEveryStep: after each of its writes to the disk the joiner dies, and comes back with what was durable.
-// However far it got, it becomes a voter once, and the others never count a vote of something that is gone.
+// TestJoinerDiesAtEveryStep: with what a joiner has stored up to each step it goes on, under the same directory id.
 func TestJoinerDiesAtEveryStep(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := growing(t)
@@ -270,6 +271,81 @@ func layDatabase(t *testing.T, disk *vfs.MemFS, id identity, term bool) {
 	}
 	if err := errors.Join(err, s.close()); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// TestBothCrashWhileOneJoins: power fails for the leader and the joiner together, before any single operation on a file of the
+// joiner's. What was acknowledged is there afterwards, and the joiner ends up as a voter, once.
+func TestBothCrashWhileOneJoins(t *testing.T) {
+	type image struct {
+		disks [2]*vfs.MemFS
+		acked int
+		what  string
+	}
+	var mu sync.Mutex
+	var images []image
+	every, ops := 1, 0
+	if testing.Short() {
+		every = 13
+	}
+	synctest.Test(t, func(t *testing.T) {
+		c := &cluster{t: t, net: newNetwork(), pairs: map[int32]int32{}}
+		c.disks[0], c.disks[1] = vfs.NewCrashableMem(), vfs.NewCrashableMem()
+		l := c.mustEnter(0)
+		l.lead()
+		acked := 0
+		set := func() {
+			l.set("a", fmt.Sprint(acked+1))
+			mu.Lock()
+			acked++
+			mu.Unlock()
+		}
+		for range 3 {
+			set()
+			l.snapshot()
+		}
+		crash := errorfs.InjectorFunc(func(op errorfs.Op) error {
+			if op.Kind.ReadOrWrite() == errorfs.OpIsRead {
+				return nil
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			if ops++; ops%every == 0 {
+				i := image{acked: acked, what: fmt.Sprintf("before operation %d, %v %s", ops, op.Kind, op.Path)}
+				for d := range i.disks {
+					i.disks[d] = c.disks[d].CrashClone(vfs.CrashCloneCfg{})
+				}
+				images = append(images, i)
+			}
+			return nil
+		})
+		n, err := c.enterWith(1, func(config *Config) { config.Peers, config.FS = peersOf(0), errorfs.Wrap(c.disks[1], crash) })
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.voters(l, 1, 2)
+		set()
+		n.converged(l)
+		c.stop(1)
+	})
+	t.Logf("%d images", len(images))
+	for _, i := range images {
+		synctest.Test(t, func(t *testing.T) {
+			c := &cluster{t: t, net: newNetwork(), pairs: map[int32]int32{}}
+			c.disks[0], c.disks[1] = i.disks[0], i.disks[1]
+			c.mustEnter(0)
+			c.mustEnter(1, 0)
+			l := c.leader(0, 1)
+			c.voters(l, 1, 2)
+			if all, _ := l.membership(); len(all.Servers) != 2 {
+				t.Fatal(i.what, all)
+			}
+			if got := l.machine.get("a"); got != fmt.Sprint(i.acked) && got != fmt.Sprint(i.acked+1) {
+				t.Fatalf("%s: %d writes were acknowledged, and the last that is there is %q", i.what, i.acked, got)
+			}
+			l.set("b", "1")
+			c.converge()
+		})
 	}
 }
 
