@@ -27,6 +27,7 @@ type fakeLog struct {
 	snapshots map[records.SnapshotID][]byte
 	order     []records.SnapshotID
 	changed   chan struct{}
+	reading   func() // called by Read before it looks
 	work      chan func()
 	done      chan struct{}
 	others    []fakeMember // members beside this node
@@ -137,6 +138,12 @@ func (l *fakeLog) EndOffset() int64 {
 }
 
 func (l *fakeLog) Read(offset int64, maxBytes int) ([]byte, error) {
+	l.mu.Lock()
+	reading := l.reading
+	l.mu.Unlock()
+	if reading != nil {
+		reading()
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if offset < l.start || offset > l.sequence.End {

@@ -151,7 +151,8 @@ func (o *observers) answer(maxWaitMs int32, asked *kmsg.FetchRequestTopicPartiti
 			o.c.logger.Warn("fetch of the metadata log failed", "offset", asked.FetchOffset, "err", err)
 			return &out, true
 		}
-		out.RecordBatches = batches
+		// What was committed meanwhile may be among them: the high watermark has to cover it.
+		out.RecordBatches, out.HighWatermark = batches, o.c.log.EndOffset()
 		return &out, true
 	}
 	return &out, end > asked.HighWatermark

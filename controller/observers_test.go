@@ -161,6 +161,26 @@ func TestFetchGivesWholeBatchesFromInsideOne(t *testing.T) {
 	}
 }
 
+func TestFetchNeverGivesMoreThanItsHighWatermark(t *testing.T) {
+	c, l := start(t)
+	l.mu.Lock()
+	l.reading = func() { register(t, c, 101) } // committed after the answer was begun
+	l.mu.Unlock()
+	p := fetchOnce(t, c, fetchRequest(18, 1, 0, 0)).Topics[0].Partitions[0]
+	end := int64(0)
+	for rest := p.RecordBatches; len(rest) > 0; {
+		var b records.Batch
+		var err error
+		if b, rest, err = records.ParseBatch(rest); err != nil {
+			t.Fatal(err)
+		}
+		end = b.EndOffset()
+	}
+	if end != l.EndOffset() || p.HighWatermark < end {
+		t.Errorf("records up to %d of %d, high watermark %d", end, l.EndOffset(), p.HighWatermark)
+	}
+}
+
 func TestFetchBeyondTheEndDiverges(t *testing.T) {
 	c, l := start(t)
 	p := fetchOnce(t, c, fetchRequest(18, 1, l.EndOffset()+5, 1)).Topics[0].Partitions[0]
