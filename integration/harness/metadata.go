@@ -41,10 +41,11 @@ type Topic struct {
 
 // Partition is one partition's state.
 type Partition struct {
-	PartitionID int32   `json:"partitionId"`
-	Replicas    []int32 `json:"replicas"`
-	ISR         []int32 `json:"isr"`
-	Leader      int32   `json:"leader"`
+	PartitionID int32    `json:"partitionId"`
+	Replicas    []int32  `json:"replicas"`
+	ISR         []int32  `json:"isr"`
+	Leader      int32    `json:"leader"`
+	Directories []string `json:"directories"` // one a replica
 }
 
 // Metadata asks for the whole image.
