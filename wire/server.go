@@ -195,11 +195,11 @@ func (s *Server) start(nc net.Conn) {
 	if s.closed || len(s.conns) >= s.config.MaxConnections {
 		closed := s.closed
 		s.mu.Unlock()
-		nc.Close()
 		s.counters.refused.Add(1)
 		if !closed {
 			s.log.warn("connection refused: there are too many", "peer", nc.RemoteAddr(), "limit", s.config.MaxConnections)
 		}
+		nc.Close()
 		return
 	}
 	c := newConn(s, nc)
