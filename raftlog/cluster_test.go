@@ -7,6 +7,7 @@ import (
 	"net"
 	"slices"
 	"sync"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -81,6 +82,7 @@ func (c *pipeConn) Read(p []byte) (int, error) {
 		select {
 		case <-gate:
 		case <-c.closed:
+			return 0, net.ErrClosed // and what had arrived is lost
 		}
 	}
 	return n, err
@@ -117,25 +119,55 @@ func (n *network) dialer(from string) func(context.Context, string) (net.Conn, e
 		}
 		mine.Close()
 		theirs.Close()
-		return nil, fmt.Errorf("nobody listens at %s", to)
+		return nil, fmt.Errorf("nobody listens at %s: %w", to, syscall.ECONNREFUSED)
 	}
 }
 
 // isolate cuts addr off from everybody, or brings it back.
 func (n *network) isolate(addr string, off bool) {
 	n.mu.Lock()
-	var broken []*pipeConn
 	for other := range n.listeners {
 		n.cut[[2]string{addr, other}], n.cut[[2]string{other, addr}] = off, off
 	}
+	n.mu.Unlock()
+	if off {
+		n.hangUp(addr)
+	}
+}
+
+// hangUp ends all connections of addr's.
+func (n *network) hangUp(addr string) {
+	n.mu.Lock()
+	var broken []*pipeConn
 	for c := range n.conns {
-		if off && (c.me == addr || c.peer == addr) {
+		if c.me == addr || c.peer == addr {
 			broken = append(broken, c)
 		}
 	}
 	n.mu.Unlock()
 	for _, c := range broken {
 		c.Close()
+	}
+}
+
+// die is what others see of a process at addr that ends: its connections do, and its port refuses new ones.
+func (n *network) die(addr string) {
+	n.mu.Lock()
+	l := n.listeners[addr]
+	for other := range n.listeners {
+		n.cut[[2]string{addr, other}] = true
+	}
+	n.mu.Unlock()
+	l.Close()
+	n.hangUp(addr)
+}
+
+// revive lets addr dial again; whoever starts there listens anew.
+func (n *network) revive(addr string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for other := range n.listeners {
+		delete(n.cut, [2]string{addr, other})
 	}
 }
 

@@ -20,6 +20,7 @@ type leaders struct {
 	mu    sync.Mutex
 	id    int32 // -1: not known
 	epoch int32
+	last  struct{ id, epoch int32 } // the last pair that named a leader
 	watch func(id, epoch int32) // for tests: told of every pair
 }
 
@@ -34,6 +35,9 @@ func (p *leaders) publish(id, epoch int32) (news bool, err error) {
 		return false, fmt.Errorf("raftlog: nodes %d and %d both claim to lead epoch %d", p.id, id, epoch)
 	}
 	p.id, p.epoch = id, epoch
+	if id != -1 {
+		p.last.id, p.last.epoch = id, epoch
+	}
 	if p.watch != nil {
 		p.watch(id, epoch)
 	}
@@ -44,6 +48,13 @@ func (p *leaders) get() (id, epoch int32) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.id, p.epoch
+}
+
+// latest is the last pair that named a leader; epoch 0: none has yet.
+func (p *leaders) latest() (id, epoch int32) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.last.id, p.last.epoch
 }
 
 // publish passes a pair on to whoever waits for it.

@@ -16,12 +16,13 @@
 //	snapshots.go    raft's SnapshotStore with Kafka's file names
 //	transport.go    between raft and its network transport; streams.go connections; handshake.go how one opens
 //	peers.go        how far each follower is
+//	detector.go     a leader whose process has ended
 //	join.go         how an empty directory gets into a quorum; admit.go how the leader lets it; joinmessage.go what they say
 //	chores.go       snapshots by size and age, the nearly full disk
 //	identity.go     meta.properties
 //
 // Goroutines: raft's main one stores entries and votes; raft's FSM one applies; raft's snapshot one writes checkpoints;
-// ours are the proposer, the settler, the verifier, the notifier, the promoter and the chores. No callback runs inside the call that
+// ours are the proposer, the settler, the verifier, the notifier, the promoter, the detector and the chores. No callback runs inside the call that
 // registers it, and none while a lock is held.
 //
 // The process is expected to end after Config.Fatal was called. Until it does, the log takes nothing more.
@@ -73,6 +74,11 @@ type Config struct {
 	Logger       *slog.Logger
 	Fatal        func(error) // called once, on a goroutine of its own; the process must end
 
+	// How long a follower waits for a sign of its leader before it stands for election, from once to twice of this; a leader
+	// that hears no majority lets go a little sooner. Default 500 ms, see docs/decisions/0011. A leader whose process ends is
+	// noticed at once, whatever it is.
+	LeaderTimeout time.Duration
+
 	SnapshotBytes    int64         // default 20 MiB
 	SnapshotInterval time.Duration // default 1 h
 	MinFreeBytes     int64         // default 64 MiB; negative: do not look
@@ -116,6 +122,9 @@ func (c *Config) setDefaults() error {
 			os.Exit(1)
 		}
 	}
+	if c.LeaderTimeout <= 0 {
+		c.LeaderTimeout = 500 * time.Millisecond
+	}
 	if c.SnapshotBytes <= 0 {
 		c.SnapshotBytes = 20 << 20
 	}
@@ -153,11 +162,12 @@ type Log struct {
 	woken               chan struct{} // something for the notifier
 	snapshotDue         chan struct{}
 	elected, diskDue    chan struct{}
-	closing             chan struct{} // Close was called
-	joinable            chan struct{} // closed when raft runs and can be asked to let others in
-	changing            chan struct{} // holds a token while the membership is being changed
-	membersChanged      chan struct{} // something for the promoter
-	dead                chan struct{} // raft answers no more: the log failed or is closed
+	closing             chan struct{}      // Close was called
+	lost                chan raft.ServerID // whose connection to this node has ended
+	joinable            chan struct{}      // closed when raft runs and can be asked to let others in
+	changing            chan struct{}      // holds a token while the membership is being changed
+	membersChanged      chan struct{}      // something for the promoter
+	dead                chan struct{}      // raft answers no more: the log failed or is closed
 	deadOnce            sync.Once
 	shutdownOnce        sync.Once
 	shutdownFuture      raft.Future

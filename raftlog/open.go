@@ -31,7 +31,7 @@ func Open(config Config) (*Log, error) {
 		toPropose: newLine[*proposal](), toSettle: newLine[*proposal](), toVerify: newLine[func(error)](),
 		woken: make(chan struct{}, 1), snapshotDue: make(chan struct{}, 1), elected: make(chan struct{}, 1), diskDue: make(chan struct{}, 1),
 		closing: make(chan struct{}), dead: make(chan struct{}),
-		joinable: make(chan struct{}), changing: make(chan struct{}, 1), membersChanged: make(chan struct{}, 1),
+		lost: make(chan raft.ServerID, 1), joinable: make(chan struct{}), changing: make(chan struct{}, 1), membersChanged: make(chan struct{}, 1),
 		leaders: leaders{id: -1},
 	}
 	l.fsm = &fsm{log: l}
@@ -56,6 +56,7 @@ func Open(config Config) (*Log, error) {
 	l.running.Go(l.notifier)
 	l.running.Go(l.chores)
 	l.running.Go(l.promoter)
+	l.running.Go(l.detector)
 	close(l.joinable)
 	if err := l.join(); err != nil {
 		return nil, errors.Join(err, l.Close())
@@ -186,6 +187,8 @@ func (l *Log) raftConfig() *raft.Config {
 	c.BatchApplyCh = true
 	c.MaxAppendEntries = 64
 	c.ShutdownOnRemove = false
+	patience := l.config.LeaderTimeout
+	c.HeartbeatTimeout, c.ElectionTimeout, c.LeaderLeaseTimeout = patience, patience, patience*4/5
 	c.TrailingLogs = 0 // the store keeps what is needed, see DeleteRange
 	c.SnapshotThreshold = math.MaxUint64
 	c.SnapshotInterval = 24 * time.Hour
@@ -211,7 +214,7 @@ func (l *Log) openRaft() error {
 			l.offsets.trim(c[0].id, c[0].row.Index)
 		}
 	}
-	streams := newStreams(l.config.Listener, l.config.Dial, hello{cluster: l.identity.cluster, from: l.self}, l.serveJoin, l.logger)
+	streams := newStreams(l.config.Listener, l.config.Dial, hello{cluster: l.identity.cluster, from: l.self}, l.serveJoin, l.ended, l.logger)
 	l.transport = newTransport(streams, l.config.Advertise, l.peers, l.heard, l.logger)
 	var err error
 	if l.raft, err = raft.NewRaft(l.raftConfig(), l.fsm, l.store, l.store, l.snapshots, l.transport); err != nil {

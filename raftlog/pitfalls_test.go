@@ -396,7 +396,7 @@ func TestSilentConnectionHoldsUpNobody(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		net := newNetwork()
 		l := net.listen("here")
-		s := newStreams(l, nil, hello{cluster: "c", from: "1:a"}, nil, testLogger(t))
+		s := newStreams(l, nil, hello{cluster: "c", from: "1:a"}, nil, func(raft.ServerID) {}, testLogger(t))
 		dial := net.dialer("there")
 		silent, err := dial(context.Background(), "here")
 		if err != nil {

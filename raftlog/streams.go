@@ -19,6 +19,7 @@ type streams struct {
 	dial     func(ctx context.Context, addr string) (net.Conn, error)
 	self     hello
 	join     func(ctx context.Context, c net.Conn, who raft.ServerID) // serves a connection that wants to join
+	ended    func(from raft.ServerID)                                 // told when a connection that another node opened has ended
 	logger   *slog.Logger
 
 	ready   chan net.Conn
@@ -39,8 +40,8 @@ const (
 )
 
 func newStreams(l net.Listener, dial func(context.Context, string) (net.Conn, error), self hello,
-	join func(context.Context, net.Conn, raft.ServerID), logger *slog.Logger) *streams {
-	s := &streams{listener: l, dial: dial, self: self, join: join, logger: logger, ready: make(chan net.Conn),
+	join func(context.Context, net.Conn, raft.ServerID), ended func(raft.ServerID), logger *slog.Logger) *streams {
+	s := &streams{listener: l, dial: dial, self: self, join: join, ended: ended, logger: logger, ready: make(chan net.Conn),
 		open: map[net.Conn]struct{}{}, slots: make(chan struct{}, maxHandshakes)}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	if l != nil {
@@ -86,6 +87,7 @@ func (s *streams) accept() {
 				c.Close()
 				return
 			}
+			c.peer = peer.from
 			select {
 			case s.ready <- c:
 			case <-s.ctx.Done():
@@ -172,11 +174,18 @@ func (s *streams) Addr() net.Addr {
 type trackedConn struct {
 	net.Conn
 	from *streams
+	peer raft.ServerID // who opened it and speaks raft on it; empty otherwise
 }
 
+// Close implements net.Conn. raft closes what another node opened only when reading from it has failed.
 func (c *trackedConn) Close() error {
 	c.from.mu.Lock()
+	_, was := c.from.open[c]
 	delete(c.from.open, c)
 	c.from.mu.Unlock()
-	return c.Conn.Close()
+	err := c.Conn.Close()
+	if was && c.peer != "" {
+		c.from.ended(c.peer)
+	}
+	return err
 }

@@ -33,6 +33,8 @@ type Settings struct {
 	AutoLeaderRebalance      bool // whether preferred leaders are restored
 	LeaderImbalanceInterval  time.Duration
 
+	LeaderTimeout time.Duration // how long the leader may be silent before another node stands for election
+
 	SnapshotBytes    int64         // a snapshot after this many bytes of records
 	SnapshotInterval time.Duration // and at least this often while there are new records; 0: never for its age
 
@@ -86,6 +88,7 @@ func defaultSettings() Settings {
 		MinInSyncReplicas:        1,
 		AutoLeaderRebalance:      true,
 		LeaderImbalanceInterval:  5 * time.Minute,
+		LeaderTimeout:            500 * time.Millisecond,
 		SnapshotBytes:            20 << 20,
 		SnapshotInterval:         time.Hour,
 		// Kafka takes 100 MiB, for produce requests. No request to a controller is near 8 MiB, and a decoder's memory is a

@@ -80,6 +80,7 @@ func startNode(ctx context.Context, s Settings, l net.Listener, advertise string
 		Context:          ctx,
 		Advertise:        advertise,
 		ListenerName:     s.ListenerName,
+		LeaderTimeout:    s.LeaderTimeout,
 		Machine:          n.controller,
 		Logger:           logger,
 		SnapshotBytes:    s.SnapshotBytes,

@@ -33,6 +33,7 @@ var applied = map[string]func(s *Settings, value string) error{
 	// together: see loadListeners.
 	"controller.quorum.voters":            quorumVoters,
 	"controller.quorum.bootstrap.servers": quorumBootstrap,
+	"controller.quorum.fetch.timeout.ms":  whole(50, math.MaxInt32, func(s *Settings, n int64) { s.LeaderTimeout = milliseconds(n) }),
 
 	"broker.session.timeout.ms":      whole(1, math.MaxInt32, func(s *Settings, n int64) { s.BrokerSessionTimeout = milliseconds(n) }),
 	"num.partitions":                 whole(1, math.MaxInt32, func(s *Settings, n int64) { s.NumPartitions = int32(n) }),

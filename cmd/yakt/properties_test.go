@@ -69,6 +69,7 @@ func TestEveryAppliedKeySetsItsSetting(t *testing.T) {
 		"leader.imbalance.check.interval.seconds":         {"30", func(s Settings) any { return s.LeaderImbalanceInterval }, 30 * time.Second},
 		"controller.quorum.bootstrap.servers":             {"127.0.0.1:5010", func(s Settings) any { return len(s.quorum.bootstrap) }, 1},
 		"metadata.log.max.record.bytes.between.snapshots": {"1000", func(s Settings) any { return s.SnapshotBytes }, int64(1000)},
+		"controller.quorum.fetch.timeout.ms":              {"2000", func(s Settings) any { return s.LeaderTimeout }, 2 * time.Second},
 		"metadata.log.max.snapshot.interval.ms":           {"0", func(s Settings) any { return s.SnapshotInterval }, time.Duration(0)},
 	}
 	for key, test := range tests {

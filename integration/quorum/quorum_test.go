@@ -19,7 +19,7 @@ import (
 func TestMain(m *testing.M) { os.Exit(harness.Main(m)) }
 
 // register registers a broker by hand, through node i.
-func register(t *testing.T, q *harness.Quorum, i int, id int32) {
+func register(t testing.TB, q *harness.Quorum, i int, id int32) {
 	t.Helper()
 	body := fmt.Sprintf(`{"brokerId": %d, "brokerHost": "127.0.0.1", "brokerPort": %d}`, id, 20000+id)
 	resp, err := http.Post("http://"+q.Nodes[i].Addr+"/register_broker", "application/json", bytes.NewReader([]byte(body)))
