@@ -21,7 +21,7 @@ type leaders struct {
 	id    int32 // -1: not known
 	epoch int32
 	last  struct{ id, epoch int32 } // the last pair that named a leader
-	watch func(id, epoch int32) // for tests: told of every pair
+	watch func(id, epoch int32)     // for tests: told of every pair
 }
 
 // publish makes (id, epoch) the pair if that is news, and says whether it was.

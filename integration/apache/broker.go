@@ -32,12 +32,22 @@ type Broker struct {
 }
 
 // ByBootstrapServers is how a broker finds its controllers by addresses alone; the quorum's members it learns from the log.
-func ByBootstrapServers(y *harness.Yakt) string {
-	return "controller.quorum.bootstrap.servers=" + y.Addr
+func ByBootstrapServers(controllers ...*harness.Yakt) string {
+	var addrs []string
+	for _, y := range controllers {
+		addrs = append(addrs, y.Addr)
+	}
+	return "controller.quorum.bootstrap.servers=" + strings.Join(addrs, ",")
 }
 
-// ByVoters is how a broker is told its controllers once and for all.
-func ByVoters(y *harness.Yakt) string { return "controller.quorum.voters=1@" + y.Addr }
+// ByVoters is how a broker is told its controllers, whose ids count from 1, once and for all.
+func ByVoters(controllers ...*harness.Yakt) string {
+	var voters []string
+	for i, y := range controllers {
+		voters = append(voters, fmt.Sprintf("%d@%s", i+1, y.Addr))
+	}
+	return "controller.quorum.voters=" + strings.Join(voters, ",")
+}
 
 // StartBroker formats a directory and starts a broker on it. quorum is a line of its properties, further ones follow.
 // By the end of the test it must not have met a fault.

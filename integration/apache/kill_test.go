@@ -33,23 +33,29 @@ const (
 	keptOf = 8
 )
 
+// kills is how often controllers are killed.
+func kills(t testing.TB) int {
+	text := os.Getenv("YAKT_KILLS")
+	if text == "" {
+		return defaultKills
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil {
+		t.Fatalf("YAKT_KILLS: %v", err)
+	}
+	return n
+}
+
 // TestKilledControllerLosesNothing kills YAKt with creates in flight, again and again, beneath a broker that serves a
 // producer. Every acknowledged topic is there afterwards, whole, in YAKt's image and in the broker's; the broker does
 // not notice more than a pause; nobody who follows the log is told anything that takes back what was said.
 func TestKilledControllerLosesNothing(t *testing.T) {
-	kills := defaultKills
-	if text := os.Getenv("YAKT_KILLS"); text != "" {
-		n, err := strconv.Atoi(text)
-		if err != nil {
-			t.Fatalf("YAKT_KILLS: %v", err)
-		}
-		kills = n
-	}
+	kills := kills(t)
 	y := harness.StartYakt(t)
 	b := StartBroker(t, Current, 101, y, ByBootstrapServers(y))
 	b.WaitRunning(t)
 	observer := harness.StartObserver(t, y, 900)
-	steady := startSteadyProducer(t, b)
+	steady := startSteadyProducer(t, b, 1)
 
 	kept, sum := map[string]bool{}, 0
 	for round := range kills {
@@ -271,11 +277,11 @@ type steadyProducer struct {
 	err   error
 }
 
-func startSteadyProducer(t *testing.T, b *Broker) *steadyProducer {
+func startSteadyProducer(t *testing.T, b *Broker, replicas int16) *steadyProducer {
 	t.Helper()
 	s := &steadyProducer{topic: "steady", done: make(chan struct{})}
 	client := b.Client(t)
-	if _, err := kadm.NewClient(client).CreateTopic(t.Context(), partitionsEach, 1, nil, s.topic); err != nil {
+	if _, err := kadm.NewClient(client).CreateTopic(t.Context(), partitionsEach, replicas, nil, s.topic); err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())

@@ -1,12 +1,14 @@
 package quorum
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"testing"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"golang.org/x/sync/errgroup"
 
 	"yakt/integration/harness"
@@ -72,11 +74,14 @@ func BenchmarkSteadyLeader(b *testing.B) {
 	}
 	// One iteration is one topic of each client, made and deleted.
 	change := func(admin *kadm.Client, name string) error {
-		if _, err := admin.CreateTopic(b.Context(), 10, 1, nil, name); err != nil {
+		if _, err := admin.CreateTopic(b.Context(), 10, 1, nil, name); err != nil && !errors.Is(err, kerr.TopicAlreadyExists) {
 			return fmt.Errorf("create %s: %w", name, err)
 		}
-		_, err := admin.DeleteTopic(b.Context(), name)
-		return err
+		// kgo asks again when an answer is lost, and the topic may be gone by then.
+		if _, err := admin.DeleteTopic(b.Context(), name); err != nil && !errors.Is(err, kerr.UnknownTopicOrPartition) {
+			return fmt.Errorf("delete %s: %w", name, err)
+		}
+		return nil
 	}
 	var admins [8]*kadm.Client
 	for i := range admins {
