@@ -80,23 +80,31 @@ func createTopic(conn *harness.Conn, name string) error {
 
 // benchmarkNode runs a node until the benchmark ends and waits until it takes requests.
 func benchmarkNode(b *testing.B) (*node, string) {
+	n, addr := benchmarkNodeIn(b, b.TempDir())
+	b.Cleanup(func() { stopNode(b, n) })
+	return n, addr
+}
+
+// benchmarkNodeIn runs a node on a directory until stopNode.
+func benchmarkNodeIn(b *testing.B, dir string) (*node, string) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		b.Fatal(err)
 	}
 	s := defaultSettings()
-	s.Addr, s.DataDir = l.Addr().String(), b.TempDir()
+	s.Addr, s.DataDir = l.Addr().String(), dir
 	n, err := startNode(b.Context(), s, l, s.Addr, slog.New(slog.DiscardHandler))
 	if err != nil {
 		b.Fatal(err)
 	}
-	b.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), shutdownTimeout)
-		defer cancel()
-		if err := n.stop(ctx); err != nil {
-			b.Error(err)
-		}
-	})
-	harness.Eventually(b, 10*time.Second, "ready", n.ready)
+	harness.Eventually(b, time.Minute, "ready", n.ready)
 	return n, s.Addr
+}
+
+func stopNode(b *testing.B, n *node) {
+	ctx, cancel := context.WithTimeout(context.Background(), shutdownTimeout)
+	defer cancel()
+	if err := n.stop(ctx); err != nil {
+		b.Error(err)
+	}
 }
