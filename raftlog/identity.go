@@ -127,23 +127,52 @@ func (id identity) write(fs vfs.FS, dir string) error {
 	return nil
 }
 
-// claim compares id with the database's row, or writes the row into a database that has none.
-func (id identity) claim(s *store, dir string) error {
+// confirm compares id, as the file has it, with the database's row, and returns who counts. known is false when the
+// database has no row yet. A recovery (recover.go) writes the row first: a file that still says what it was before that is
+// only behind.
+func (id identity) confirm(s *store, dir string) (_ identity, known bool, err error) {
 	have, closer, err := s.db.Get([]byte{keyIdentity})
 	switch {
 	case errors.Is(err, pebble.ErrNotFound):
-		b := s.db.NewBatch()
-		must(b.Set([]byte{keyIdentity}, []byte(id.text()), nil))
-		return s.commit(b, "store the identity")
+		return id, false, nil
 	case err != nil:
-		return fmt.Errorf("raftlog: read the identity: %w", err)
+		return id, false, fmt.Errorf("raftlog: read the identity: %w", err)
 	}
 	defer closer.Close()
-	if string(have) != id.text() {
-		return fmt.Errorf("raftlog: the database in %s was written under another %s: it has %q and the file %q. "+
-			"Put the directory back as it was, or start with an empty one", dir, metaFile, have, id.text())
+	if string(have) == id.text() {
+		return id, true, nil
 	}
-	return nil
+	former, formerCloser, err := s.db.Get([]byte(keyFormer))
+	if err == nil {
+		defer formerCloser.Close()
+	}
+	switch {
+	case err == nil && string(former) == id.text():
+		now, err := parseIdentity("the database in "+dir, string(have))
+		now.joined = id.joined
+		return now, true, err
+	case err != nil && !errors.Is(err, pebble.ErrNotFound):
+		return id, false, fmt.Errorf("raftlog: read the identity: %w", err)
+	}
+	return id, true, fmt.Errorf("raftlog: the database in %s was written under another %s: it has %q and the file %q. "+
+		"Put the directory back as it was, or start with an empty one", dir, metaFile, have, id.text())
+}
+
+// claim makes file and row agree, and returns whose directory it is: a database without a row gets one, and a file that
+// is behind is written.
+func (id identity) claim(fs vfs.FS, s *store, dir string) (identity, error) {
+	counts, known, err := id.confirm(s, dir)
+	switch {
+	case err != nil:
+		return id, err
+	case !known:
+		b := s.db.NewBatch()
+		must(b.Set([]byte{keyIdentity}, []byte(id.text()), nil))
+		return id, s.commit(b, "store the identity")
+	case counts != id:
+		return counts, counts.write(fs, dir)
+	}
+	return id, nil
 }
 
 // openIdentity reads the identity of dir or gives an empty directory one. learn, if not nil, asks which cluster that joins.

@@ -265,7 +265,7 @@ func layDatabase(t *testing.T, disk *vfs.MemFS, id identity, term bool) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	err = id.claim(s, "d")
+	_, err = id.claim(disk, s, "d")
 	if term {
 		err = errors.Join(err, s.SetUint64([]byte("CurrentTerm"), 1))
 	}

@@ -20,6 +20,7 @@
 //	join.go         how an empty directory gets into a quorum; admit.go how the leader lets it; joinmessage.go what they say
 //	chores.go       snapshots by size and age, the nearly full disk
 //	identity.go     meta.properties
+//	offline.go      the directory of a node that does not run, for reading; recover.go makes that node all of the quorum
 //
 // Goroutines: raft's main one stores entries and votes; raft's FSM one applies; raft's snapshot one writes checkpoints;
 // ours are the proposer, the settler, the verifier, the notifier, the promoter, the detector and the chores. No callback runs inside the call that

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"os"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -92,8 +93,8 @@ func (l *Log) openDirectory() error {
 	if err != nil {
 		return fmt.Errorf("raftlog: %w", err)
 	}
-	if l.lock, err = pebble.LockDirectory(database, fs); err != nil {
-		return fmt.Errorf("raftlog: another process is using %s, or its LOCK file cannot be taken: %w", dir, err)
+	if l.lock, err = lockDatabase(fs, dir); err != nil {
+		return err
 	}
 	isNew := false
 	var learn func(identity) (string, error)
@@ -113,18 +114,17 @@ func (l *Log) openDirectory() error {
 			return err
 		}
 	}
-	l.self = serverID(l.identity.node, l.identity.directory)
 	if l.store, err = openStore(fs, database, l.lock, l.logger, l.fail); err != nil {
 		return err
 	}
-	if err := l.identity.claim(l.store, dir); err != nil {
+	if l.identity, err = l.identity.claim(fs, l.store, dir); err != nil {
 		return err
 	}
+	l.self = serverID(l.identity.node, l.identity.directory)
 	// The directory of the snapshots is made after the first entry is durable: where it is, there was a log.
 	_, statErr := fs.Stat(metadata)
 	if statErr == nil && l.store.term == 0 {
-		return fmt.Errorf("raftlog: the log of %s is gone: the database in %s is empty, and it was not always. "+
-			"This node must not vote again as who it was: start it with an empty directory", dir, database)
+		return errLogGone(dir, database)
 	}
 	switch {
 	case statErr != nil && !l.identity.joined:
@@ -141,7 +141,28 @@ func (l *Log) openDirectory() error {
 	if l.snapshots, err = openSnapshots(fs, metadata, l.store, l.logger); err != nil {
 		return err
 	}
-	return l.check()
+	return checkLog(dir, l.store, l.snapshots)
+}
+
+// ErrInUse means that another process has the directory open.
+var ErrInUse = errors.New("raftlog: in use")
+
+// lockDatabase takes the lock of the directory that the database is in; the kernel gives it back when a process ends.
+func lockDatabase(fs vfs.FS, dir string) (*pebble.Lock, error) {
+	lock, err := pebble.LockDirectory(fs.PathJoin(dir, databaseDir), fs)
+	var path *os.PathError
+	switch {
+	case errors.As(err, &path): // there is no such file, or it may not be opened
+		return nil, fmt.Errorf("raftlog: the LOCK file of %s cannot be taken: %w", dir, err)
+	case err != nil:
+		return nil, fmt.Errorf("%w: another process is using %s: %w", ErrInUse, dir, err)
+	}
+	return lock, nil
+}
+
+func errLogGone(dir, database string) error {
+	return fmt.Errorf("raftlog: the log of %s is gone: the database in %s is empty, and it was not always. "+
+		"This node must not vote again as who it was: start it with an empty directory", dir, database)
 }
 
 // bootstrap writes the first configuration into a new log and then makes the directory of the snapshots.
@@ -293,22 +314,22 @@ func (l *Log) closeDirectory() error {
 	return err
 }
 
-// check reads the whole log: every entry has its checksum and its place. What this cannot tell is in docs/formats.md.
-func (l *Log) check() error {
-	first, last := l.store.first, l.store.last
-	if c, ok := l.snapshots.newest(); ok {
+// checkLog reads the whole log: every entry has its checksum and its place. What this cannot tell is in docs/formats.md.
+func checkLog(dir string, s *store, kept *snapshots) error {
+	first, last := s.first, s.last
+	if c, ok := kept.newest(); ok {
 		if c.row.Index < first || c.row.Index > last {
 			return fmt.Errorf("raftlog: the log in %s is damaged: snapshot %s ends at entry %d and the log has entries %d to %d",
-				l.config.Dir, c.id.FileName(), c.row.Index, first, last)
+				dir, c.id.FileName(), c.row.Index, first, last)
 		}
 	}
-	base, ok := l.base(math.MaxUint64)
+	base, ok := kept.base(math.MaxUint64)
 	if !ok {
 		return fmt.Errorf("raftlog: the log in %s begins at entry %d and no good snapshot says what was before. "+
-			"This node cannot go on with what is left: start it with an empty directory, as a new member", l.config.Dir, first)
+			"This node cannot go on with what is left: start it with an empty directory, as a new member", dir, first)
 	}
 	seq := records.Sequence{End: base.id.EndOffset, Epoch: base.id.Epoch}
-	err := l.store.scan(first, last, func(index, term uint64, kind raft.LogType, data []byte) error {
+	err := s.scan(first, last, func(index, term uint64, kind raft.LogType, data []byte) error {
 		if index <= base.row.Index || kind != raft.LogCommand {
 			return nil
 		}
@@ -321,29 +342,14 @@ func (l *Log) check() error {
 	})
 	if err != nil {
 		return fmt.Errorf("raftlog: the log in %s is damaged at offset %d: %w. Nothing was changed. "+
-			"This node must not vote with what is left of it: start it with an empty directory, as a new member", l.config.Dir, seq.End, err)
+			"This node must not vote with what is left of it: start it with an empty directory, as a new member", dir, seq.End, err)
 	}
 	return nil
 }
 
-// base returns the oldest kept snapshot up to an index from which the log is whole; the empty state if it is whole from
-// its beginning.
-func (l *Log) base(upTo uint64) (checkpoint, bool) {
-	first, _ := l.store.FirstIndex()
-	if first <= 1 {
-		return checkpoint{}, true
-	}
-	for _, c := range l.snapshots.all() {
-		if c.row.Index+1 >= first && c.row.Index <= upTo {
-			return c, true
-		}
-	}
-	return checkpoint{}, false
-}
-
 // index rebuilds the offsets up to the end of the snapshot c, which is all committed.
 func (l *Log) index(c *checkpoint) error {
-	base, ok := l.base(c.row.Index)
+	base, ok := l.snapshots.base(c.row.Index)
 	if !ok {
 		return fmt.Errorf("raftlog: the log has nothing to go on with after snapshot %s", c.id.FileName())
 	}

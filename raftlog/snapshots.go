@@ -85,31 +85,10 @@ func (c *checkpoint) meta() *raft.SnapshotMeta {
 
 // openSnapshots reads the rows, checks the files against them, and removes what a crash left over.
 func openSnapshots(fs vfs.FS, dir string, store *store, logger *slog.Logger) (*snapshots, error) {
-	s := &snapshots{fs: fs, dir: dir, store: store, logger: logger}
-	it, err := store.db.NewIter(&pebble.IterOptions{LowerBound: []byte{keySnapshot}, UpperBound: []byte{keySnapshot + 1}})
+	s, bad, err := readSnapshots(fs, dir, store, logger)
 	if err != nil {
-		return nil, fmt.Errorf("raftlog: list snapshots: %w", err)
+		return nil, err
 	}
-	var bad []*checkpoint
-	for it.First(); it.Valid(); it.Next() {
-		name := string(it.Key()[1:])
-		c := &checkpoint{}
-		id, ok := records.ParseSnapshotFileName(name)
-		if err := json.Unmarshal(it.Value(), &c.row); err != nil || !ok {
-			return nil, errors.Join(fmt.Errorf("raftlog: the row of snapshot %s is damaged: %w", name, err), it.Close())
-		}
-		c.id = id
-		if err := s.verify(c); err != nil {
-			logger.Error("raftlog: a snapshot is bad and is not used", "file", name, "err", err)
-			bad = append(bad, c)
-			continue
-		}
-		s.kept = append(s.kept, c)
-	}
-	if err := it.Close(); err != nil {
-		return nil, fmt.Errorf("raftlog: list snapshots: %w", err)
-	}
-	slices.SortFunc(s.kept, func(a, b *checkpoint) int { return int(int64(a.row.Index) - int64(b.row.Index)) })
 	for _, c := range bad {
 		if err := s.remove(c); err != nil {
 			return nil, err
@@ -120,6 +99,35 @@ func openSnapshots(fs vfs.FS, dir string, store *store, logger *slog.Logger) (*s
 	}
 	s.protect()
 	return s, nil
+}
+
+// readSnapshots reads the rows and checks the files against them. It changes nothing.
+func readSnapshots(fs vfs.FS, dir string, store *store, logger *slog.Logger) (s *snapshots, bad []*checkpoint, err error) {
+	s = &snapshots{fs: fs, dir: dir, store: store, logger: logger}
+	it, err := store.db.NewIter(&pebble.IterOptions{LowerBound: []byte{keySnapshot}, UpperBound: []byte{keySnapshot + 1}})
+	if err != nil {
+		return nil, nil, fmt.Errorf("raftlog: list snapshots: %w", err)
+	}
+	for it.First(); it.Valid(); it.Next() {
+		name := string(it.Key()[1:])
+		c := &checkpoint{}
+		id, ok := records.ParseSnapshotFileName(name)
+		if err := json.Unmarshal(it.Value(), &c.row); err != nil || !ok {
+			return nil, nil, errors.Join(fmt.Errorf("raftlog: the row of snapshot %s is damaged: %w", name, err), it.Close())
+		}
+		c.id = id
+		if err := s.verify(c); err != nil {
+			logger.Error("raftlog: a snapshot is bad and is not used", "file", name, "err", err)
+			bad = append(bad, c)
+			continue
+		}
+		s.kept = append(s.kept, c)
+	}
+	if err := it.Close(); err != nil {
+		return nil, nil, fmt.Errorf("raftlog: list snapshots: %w", err)
+	}
+	slices.SortFunc(s.kept, func(a, b *checkpoint) int { return int(int64(a.row.Index) - int64(b.row.Index)) })
+	return s, bad, nil
 }
 
 // removeLeftovers removes unfinished files and finished ones whose row was never written.
@@ -299,6 +307,21 @@ func (s *snapshots) all() []checkpoint {
 		all = append(all, *c)
 	}
 	return all
+}
+
+// base returns the oldest kept snapshot up to an index from which the log is whole; the empty state if it is whole from
+// its beginning.
+func (s *snapshots) base(upTo uint64) (checkpoint, bool) {
+	first, _ := s.store.FirstIndex()
+	if first <= 1 {
+		return checkpoint{}, true
+	}
+	for _, c := range s.all() {
+		if c.row.Index+1 >= first && c.row.Index <= upTo {
+			return c, true
+		}
+	}
+	return checkpoint{}, false
 }
 
 func preamble(id records.SnapshotID) string {

@@ -19,7 +19,7 @@ import (
 // A store is raft's LogStore and StableStore on one Pebble database. Its keys, by their first byte:
 //
 //	'e' index uint64 big-endian    one raft entry
-//	'i'                            whose database this is (identity.go)
+//	'i'                            whose database this is (identity.go); "iwas" before a recovery (recover.go)
 //	'p' file name                  raft's metadata of one snapshot (snapshots.go)
 //	's' name                       raft's stable values: CurrentTerm, LastVoteTerm (uint64 big-endian), LastVoteCand (address)
 //
@@ -63,6 +63,7 @@ type store struct {
 const (
 	keyEntry    = 'e'
 	keyIdentity = 'i'
+	keyFormer   = "iwas"
 	keySnapshot = 'p'
 	keyStable   = 's'
 )
@@ -70,6 +71,22 @@ const (
 // openStore opens the database in dir, which lock already guards.
 func openStore(fs vfs.FS, dir string, lock *pebble.Lock, logger *slog.Logger, onFail func(error)) (*store, error) {
 	s := &store{onFail: onFail}
+	opts := s.options(fs, dir, lock, logger)
+	if err := prepareFormat(fs, dir, opts); err != nil {
+		return nil, fmt.Errorf("raftlog: prepare the database in %s: %w", dir, err)
+	}
+	return s.open(dir, opts)
+}
+
+// readStore opens a database that exists, for reading: what the write-ahead log holds is read into memory, and no file changes.
+func readStore(fs vfs.FS, dir string, lock *pebble.Lock) (*store, error) {
+	s := &store{}
+	opts := s.options(fs, dir, lock, discard)
+	opts.ReadOnly = true
+	return s.open(dir, opts)
+}
+
+func (s *store) options(fs vfs.FS, dir string, lock *pebble.Lock, logger *slog.Logger) *pebble.Options {
 	opts := &pebble.Options{
 		FS:                 fs,
 		Lock:               lock,
@@ -93,10 +110,12 @@ func openStore(fs vfs.FS, dir string, lock *pebble.Lock, logger *slog.Logger, on
 		CompactionConcurrencyRange:  func() (int, int) { return 1, 1 },
 	}
 	opts.Experimental.ReadSamplingMultiplier = -1 // no compactions because of reads
-	if err := prepareFormat(fs, dir, opts); err != nil {
-		return nil, fmt.Errorf("raftlog: prepare the database in %s: %w", dir, err)
-	}
-	if err := checkTail(fs, dir); err != nil {
+	return opts
+}
+
+// open checks the end of the newest write-ahead log before Pebble reads it.
+func (s *store) open(dir string, opts *pebble.Options) (*store, error) {
+	if err := checkTail(opts.FS, dir); err != nil {
 		return nil, err
 	}
 	db, err := pebble.Open(dir, opts)
