@@ -21,13 +21,14 @@ type dumpCmd struct {
 	Hex       bool     `help:"Read record values in hex from standard input, one a line, and print each as JSON."`
 	Roundtrip bool     `help:"With --hex: print each value as it is written again, in hex."`
 	Strict    bool     `help:"Refuse also what Kafka's readers tolerate but no controller writes."`
-	Files     []string `arg:"" optional:"" name:"file" help:"Log segments (.log) and snapshots (.checkpoint) of a metadata log. One line of JSON is printed for each batch."`
+	Files     []string `arg:"" optional:"" name:"file" help:"Log segments (.log) and snapshots (.checkpoint) of a metadata log, or the data directory of a node that is stopped. One line of JSON is printed for each batch."`
 }
 
 // Run is what kong calls.
-func (c *dumpCmd) Run() error { return c.run(os.Stdin, os.Stdout) }
+func (c *dumpCmd) Run() error { return c.run(os.Stdin, os.Stdout, os.Stderr) }
 
-func (c *dumpCmd) run(stdin io.Reader, stdout io.Writer) error {
+// run prints to stdout what is there, and to stderr what is to be known of it.
+func (c *dumpCmd) run(stdin io.Reader, stdout, stderr io.Writer) error {
 	switch {
 	case c.Hex && len(c.Files) > 0:
 		return errors.New("dump: --hex reads standard input, so it takes no files")
@@ -42,6 +43,10 @@ func (c *dumpCmd) run(stdin io.Reader, stdout io.Writer) error {
 	}
 	var errs []error
 	for _, name := range c.Files {
+		if info, err := os.Stat(name); err == nil && info.IsDir() {
+			errs = append(errs, c.dumpDirectory(name, out, stderr))
+			continue
+		}
 		errs = append(errs, c.dumpFile(name, out))
 	}
 	return errors.Join(append(errs, out.Flush())...)

@@ -69,7 +69,7 @@ func value(t *testing.T, text string) any {
 
 func dump(c dumpCmd, stdin string) ([]string, error) {
 	var out bytes.Buffer
-	err := c.run(strings.NewReader(stdin), &out)
+	err := c.run(strings.NewReader(stdin), &out, io.Discard)
 	if out.Len() == 0 {
 		return nil, err
 	}
@@ -265,7 +265,7 @@ func TestDumpOfHexAnswersBeforeTheInputEnds(t *testing.T) {
 	in, type_ := io.Pipe()
 	read, out := io.Pipe()
 	done := make(chan error)
-	go func() { done <- (&dumpCmd{Hex: true}).run(in, out) }()
+	go func() { done <- (&dumpCmd{Hex: true}).run(in, out, io.Discard) }()
 	answers := bufio.NewReader(read)
 	for range 3 {
 		if _, err := type_.Write([]byte("01140000\n")); err != nil {

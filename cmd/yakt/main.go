@@ -4,16 +4,21 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 
 	"github.com/alecthomas/kong"
+
+	"yakt/raftlog"
 )
 
 // commandLine is what the program understands. Without a subcommand it is a server.
 type commandLine struct {
 	Server serverCmd `cmd:"" default:"withargs" help:"Run a controller (this is what yakt does when no command is named)."`
-	Dump   dumpCmd   `cmd:"" help:"Print log segments, snapshots or single record values as JSON."`
+	Dump   dumpCmd   `cmd:"" help:"Print a stopped node's log, log segments, snapshots or single record values as JSON."`
+	Export exportCmd `cmd:"" help:"Write a stopped node's log and snapshots the way Apache Kafka lays them out."`
+	Quorum quorumCmd `cmd:"" help:"Look after the quorum of controllers."`
 }
 
 func main() {
@@ -26,8 +31,16 @@ func main() {
 	parser.FatalIfErrorf(err)
 	if err := command.Run(); err != nil {
 		fmt.Fprintf(os.Stderr, "yakt: %v\n", err)
-		os.Exit(1)
+		os.Exit(exitCode(err))
 	}
+}
+
+// exitCode is 2 for a directory that a running node has: a script can then stop that one first, or ask it instead.
+func exitCode(err error) int {
+	if errors.Is(err, raftlog.ErrInUse) {
+		return 2
+	}
+	return 1
 }
 
 // newParser is apart from main so that tests parse what users type.
