@@ -2,6 +2,7 @@
 //
 //	creator.go       a client that creates topics through it all, and what it was promised
 //	quorum_test.go   joining, killing, stopping, restarting, refusing
+//	recover_test.go  a majority that is lost for good
 package quorum
 
 import (
