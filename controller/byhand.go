@@ -52,17 +52,17 @@ func (c *Controller) byHandOnce(ctx context.Context, from Caller, name string, f
 	}
 	answers := make(chan plan.HandAnswer, 1)
 	var answer plan.HandAnswer // the run loop's until it is sent
-	op := &operation{
+	var op *operation
+	op = &operation{
 		caller: from,
 		name:   name,
 		plan: func(v *plan.View) plan.Result {
 			var result plan.Result
 			answer, result = f(v)
-			answer.Offset = v.NextOffset + int64(len(result.Records))
 			return result
 		},
 		settled: func(err error) {
-			if err != nil {
+			if answer.Offset = op.end; err != nil {
 				answer = plan.HandAnswer{Refusal: refusalFor(err)}
 			}
 			answers <- answer

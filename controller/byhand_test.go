@@ -144,7 +144,7 @@ func TestByHandWhatCannotBeWrittenIsRefused(t *testing.T) {
 	for want, recs := range map[*kerr.Error][]records.Record{
 		kerr.InvalidRequest: {&records.Config{ResourceType: 4, ResourceName: strings.Repeat("x", 1<<16), Name: "a", Value: &name}},
 		kerr.PolicyViolation: func() (recs []records.Record) {
-			for range 9 << 20 / len(name) {
+			for range maxTransactionBytes / len(name) {
 				recs = append(recs, &records.Config{ResourceType: 4, ResourceName: name, Name: "a", Value: &name})
 			}
 			return recs

@@ -65,7 +65,7 @@ func TestReplayedChangesGiveTheImage(t *testing.T) {
 		var now atomic.Int64
 		now.Store(1_700_000_000_000)
 		c := New(Config{
-			NodeID: 1, ListenerName: "CONTROLLER", VerifyAdoption: true, Clock: func() time.Time { return time.UnixMilli(now.Load()) },
+			NodeID: 1, ListenerName: "CONTROLLER", VerifyAdoption: true, MaxBatch: rapid.SampledFrom([]int{0, 150}).Draw(t, "max batch"), Clock: func() time.Time { return time.UnixMilli(now.Load()) },
 			Settings: plan.Settings{SessionTimeout: 9 * time.Second, NumPartitions: 1, DefaultReplicationFactor: 1, MinISR: 1, MetadataVersion: records.LatestMetadataVersion},
 		})
 		l := newFakeLog(c)

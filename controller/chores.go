@@ -21,6 +21,7 @@ func (c *Controller) chores() {
 		c.sessions.extend(gap)
 	}
 	c.lastTick = now
+	c.writer.stuck = false
 	if !c.writer.active {
 		return
 	}

@@ -85,6 +85,10 @@ func (c *committed) apply(b records.Batch) {
 			c.foreign()
 		}
 	}
+	if publishInTransaction {
+		c.published.Store(c.applied)
+		return
+	}
 	c.published.Store(c.applied.Stable())
 }
 

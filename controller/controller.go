@@ -34,6 +34,7 @@ type Config struct {
 	Clock          func() time.Time // nil: the wall clock
 	Rand           *rand.Rand       // nil: seeded at random; used by the run loop only
 	Logger         *slog.Logger     // nil: none
+	MaxBatch       int              // bytes that one operation may take in a batch, else it is a metadata transaction; 0: 8 MiB
 	VerifyAdoption bool             // replay every adopted batch and compare: for tests, costs time
 }
 
@@ -75,6 +76,9 @@ func New(cfg Config) *Controller {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
+	if cfg.MaxBatch == 0 {
+		cfg.MaxBatch = records.MaxBatchBytes
+	}
 	c := &Controller{
 		nodeID:       cfg.NodeID,
 		listenerName: cfg.ListenerName,
@@ -89,6 +93,7 @@ func New(cfg Config) *Controller {
 		rand:     cfg.Rand,
 		settings: &cfg.Settings,
 		sessions: c.sessions,
+		maxBatch: cfg.MaxBatch,
 		mail:     mailbox{wake: make(chan struct{}, 1)},
 	}
 	c.committed = newCommitted(cfg.VerifyAdoption, func() {

@@ -1,9 +1,9 @@
-//go:build !yakt_publish_before_commit && !yakt_adopt_without_identity
-
 package controller
 
 // Deliberate defects, each behind a build tag of its own, prove that the simulator would notice them.
 const (
-	publishBeforeCommit  = false
-	adoptWithoutIdentity = false
+	publishBeforeCommit  = defect == "publish before commit"
+	adoptWithoutIdentity = defect == "adopt without identity"
+	publishInTransaction = defect == "publish in a transaction"
+	forgetAbort          = defect == "forget to abort"
 )

@@ -2,7 +2,4 @@
 
 package controller
 
-const (
-	publishBeforeCommit  = false
-	adoptWithoutIdentity = true
-)
+const defect = "adopt without identity"

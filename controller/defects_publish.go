@@ -2,7 +2,4 @@
 
 package controller
 
-const (
-	publishBeforeCommit  = true
-	adoptWithoutIdentity = false
-)
+const defect = "publish before commit"

@@ -15,7 +15,7 @@ var (
 	errAbandoned = errors.New("controller: decided on a state that was not committed")
 	errUnsettled = errors.New("controller: work of an earlier term has not settled yet")
 
-	errTooLarge   = &plan.Refusal{Err: kerr.PolicyViolation, Message: "The request makes more metadata than fits into one batch of 8 MiB; split it into several requests."}
+	errTooLarge   = &plan.Refusal{Err: kerr.PolicyViolation, Message: "The request makes more metadata than one operation may; split it into several requests."}
 	errUnwritable = &plan.Refusal{Err: kerr.InvalidRequest, Message: "The request holds a value that cannot be stored, such as text that is not UTF-8; correct it."}
 	errOverloaded = &plan.Refusal{Err: kerr.RequestTimedOut, Message: "Too many requests are waiting for the active controller; try again later."}
 	errNotLeading = &plan.Refusal{Err: kerr.NotController, Message: "This node is not the active controller; ask for the cluster's metadata and send the request to the one it names."}

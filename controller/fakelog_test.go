@@ -32,6 +32,9 @@ type fakeLog struct {
 	done      chan struct{}
 	others    []fakeMember // members beside this node
 	notify    func()
+
+	refuse  func(records.Batch) error // asked before a batch is appended; nil: nothing is refused
+	applied func(records.Batch)       // told after one was applied, before anybody else is
 }
 
 // fakeMember is another member of the quorum and how far it is.
@@ -67,7 +70,16 @@ func (l *fakeLog) ClusterID() string { return "AAAAAAAAAAAAAAAAAAAABQ" }
 func (l *fakeLog) Append(b records.Batch, _ []byte, done func(error)) {
 	l.work <- func() {
 		l.mu.Lock()
-		err := l.sequence.Next(b, l.epoch)
+		refuse, applied := l.refuse, l.applied
+		l.mu.Unlock()
+		var err error
+		if refuse != nil {
+			err = refuse(b)
+		}
+		l.mu.Lock()
+		if err == nil {
+			err = l.sequence.Next(b, l.epoch)
+		}
 		if err == nil {
 			l.batches = append(l.batches, b)
 		}
@@ -79,6 +91,9 @@ func (l *fakeLog) Append(b records.Batch, _ []byte, done func(error)) {
 			close(l.changed)
 			l.changed = make(chan struct{})
 			l.mu.Unlock()
+			if applied != nil {
+				applied(b)
+			}
 		}
 		done(err)
 	}

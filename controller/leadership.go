@@ -1,7 +1,6 @@
 package controller
 
 import (
-	"fmt"
 	"slices"
 
 	"yakt/controller/plan"
@@ -71,24 +70,11 @@ func (c *Controller) activate(term int32) {
 	w.flights = append(w.flights, f)
 	w.append(b.Batch(), w.head, nil, w.settler(f))
 
-	first := w.head
 	result := plan.Activation(&plan.View{Image: w.head, Now: now, NextOffset: w.head.EndOffset(), Sessions: w.sessions, Rand: w.rand, Settings: w.settings})
 	last := f.operations[0]
-	if len(result.Records) > 0 {
-		b := w.newBatch(now)
-		next := w.head.EndOffset()
-		if err := w.add(b, w.head.MetadataVersion(), result.Records); err != nil {
-			panic(fmt.Sprintf("controller: activation records: %v", err))
-		}
-		edit := w.head.Edit()
-		for i, r := range result.Records {
-			edit.Replay(r, next+int64(i))
-		}
-		w.head = edit.Image()
+	if len(result.Records) > 0 && (!w.head.InTransaction() || w.mustAbort()) {
 		last = &operation{name: "Activation"}
-		f := &flight{batch: true, operations: []*operation{last}}
-		w.flights = append(w.flights, f)
-		w.append(b.Batch(), first, encodeAuthors([]author{last.author(len(result.Records))}), w.settler(f))
+		w.write(last, result.Records)
 	}
 	last.settled = func(err error) {
 		if err != nil {

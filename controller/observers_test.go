@@ -23,10 +23,18 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // start runs a controller over a fakeLog until the test ends, and waits until it is active.
 func start(t *testing.T) (*Controller, *fakeLog) {
 	t.Helper()
-	c := New(Config{
+	return startWith(t, func(*Config) {})
+}
+
+// startWith is start with a configuration of one's own.
+func startWith(t *testing.T, change func(*Config)) (*Controller, *fakeLog) {
+	t.Helper()
+	cfg := Config{
 		NodeID: 1, ListenerName: "CONTROLLER", VerifyAdoption: true,
 		Settings: plan.Settings{SessionTimeout: 9 * time.Second, NumPartitions: 1, DefaultReplicationFactor: 1, MinISR: 1, MetadataVersion: records.LatestMetadataVersion},
-	})
+	}
+	change(&cfg)
+	c := New(cfg)
 	l := newFakeLog(c)
 	c.Start(l)
 	t.Cleanup(func() {

@@ -22,6 +22,7 @@ type author struct {
 	Principal string `json:"principal,omitempty"`
 	ClientID  string `json:"client,omitempty"`
 	Host      string `json:"host,omitempty"`
+	Begin     int64  `json:"begin,omitempty"` // offset at which the metadata transaction begins that the records are part of
 }
 
 // api is what was asked for.

@@ -1,6 +1,8 @@
 package controller
 
 import (
+	"errors"
+	"fmt"
 	"log/slog"
 	"math/rand/v2"
 	"sync"
@@ -17,7 +19,7 @@ import (
 const metadataVersionFeature = "metadata.version"
 
 const (
-	sealBytes   = 512 << 10 // a batch that has grown so far takes no further operation
+	sealBytes   = 512 << 10 // a batch that has grown so far takes no further operation, nor further records of a metadata transaction
 	maxInFlight = 4         // batches waiting for their commit; while they wait, operations gather for the next
 	maxQueue    = 10_000    // operations waiting to be planned; more are told to try again
 )
@@ -33,6 +35,7 @@ type operation struct {
 	settled func(err error)         // of the controller's own: what came of it; may be nil
 
 	response   kmsg.Response
+	end        int64         // end offset of the first image that has what it did
 	unwritable *plan.Refusal // why its records were not taken; nil: they were
 }
 
@@ -52,6 +55,9 @@ type flight struct {
 //	                     │ head moves with each              │
 //	                     └──────────── flights ◄─────────────┘ settle in order: responses leave
 //
+// An operation that is too large for one batch becomes a metadata transaction of several (transactions.go); until the last of them is
+// appended nothing else is planned.
+//
 // When one flight fails (refused, dropped, leadership lost) everything planned after it was planned on a state that will
 // not come: the writer abandons the head, plans nothing until every flight has settled, and starts over from what is applied.
 //
@@ -66,13 +72,16 @@ type writer struct {
 	sessions *sessions
 	commit   *committed
 	mail     mailbox
+	maxBatch int // bytes that one operation may take in a batch
 
 	active     bool  // this node is the active controller: operations are planned
 	term       int32 // of the leadership that is held or being taken over; 0 when standing by
 	head       *image.Image
 	abandoning bool
 	queue      []*operation
+	pieces     []piece // of a metadata transaction, still to be appended
 	flights    []*flight
+	stuck      bool // an AbortTransaction failed: the next tick tries again
 }
 
 // mailbox is how other goroutines reach the writer.
@@ -130,14 +139,32 @@ func (w *writer) step() bool {
 		w.refuse(operations)
 	}
 	did := len(events)+len(operations) > 0
-	for w.active && !w.abandoning && len(w.queue) > 0 && len(w.flights) < maxInFlight {
-		w.round()
+	for w.active && !w.abandoning && len(w.flights) < maxInFlight && w.proceed() {
 		did = true
 	}
 	return did
 }
 
-// round plans what is waiting, up to one batch, and appends it.
+// proceed appends the batch that comes next; false when there is nothing to append.
+func (w *writer) proceed() bool {
+	switch {
+	case len(w.pieces) > 0:
+		w.appendPiece()
+	case w.mustAbort():
+		if w.stuck {
+			return false
+		}
+		w.abort()
+	case len(w.queue) > 0:
+		w.round()
+	default:
+		return false
+	}
+	return true
+}
+
+// round plans what is waiting, up to one batch, and appends it. An operation that no longer fits begins the next round, where it is
+// planned again; one that has a round to itself and does not fit becomes a metadata transaction.
 func (w *writer) round() {
 	var (
 		now     = w.clock()
@@ -152,8 +179,8 @@ func (w *writer) round() {
 		if op.control != nil && b != nil {
 			break // control records have a batch of their own
 		}
-		taken++
 		if op.control != nil {
+			taken++
 			b = w.newBatch(now)
 			for _, c := range op.control {
 				if err := b.AddControl(c); err != nil {
@@ -174,7 +201,17 @@ func (w *writer) round() {
 			if b == nil {
 				b = w.newBatch(now)
 			}
-			if err := w.add(b, head.MetadataVersion(), result.Records); err != nil {
+			err := w.add(b, head.MetadataVersion(), result.Records, w.maxBatch)
+			if errors.Is(err, records.ErrBatchFull) {
+				if len(f.operations) > 0 {
+					break
+				}
+				if err = w.transact(op, result, now); err == nil {
+					w.queue = append(w.queue[:0:0], w.queue[1:]...)
+					return
+				}
+			}
+			if err != nil {
 				w.logger.Error("operation refused: its records cannot be written", "records", n, "who", op.who(), "err", err)
 				op.unwritable = unwritable(err)
 			} else {
@@ -189,6 +226,8 @@ func (w *writer) round() {
 		} else if result.Session != nil {
 			w.sessions.change(result.Session, next)
 		}
+		taken++
+		op.end = edit.View().EndOffset()
 		f.operations = append(f.operations, op)
 		if b != nil && b.Size() >= sealBytes {
 			break
@@ -205,20 +244,47 @@ func (w *writer) round() {
 	w.append(b.Batch(), parent, encodeAuthors(authors), w.settler(f))
 }
 
-// add puts one operation's records into the batch, all of them or none. A record that cannot be written is a plan's
+// add puts one operation's records into the batch, all of them or none; ErrBatchFull says that they are more than limit bytes or do not fit. A record that cannot be written is a plan's
 // mistake; it is refused all the same, since nothing has changed yet and somebody's odd input must not end the process.
-func (w *writer) add(b *records.BatchBuilder, level records.MetadataVersion, rs []records.Record) error {
-	mark := b.Mark()
+func (w *writer) add(b *records.BatchBuilder, level records.MetadataVersion, rs []records.Record, limit int) error {
+	mark, before := b.Mark(), b.Size()
 	for _, r := range rs {
-		if f, ok := r.(*records.FeatureLevel); ok && f.Name == metadataVersionFeature {
-			level = records.MetadataVersion(f.Level)
+		level = levelFor(r, level)
+		err := b.Add(r, records.VersionOf(r, level))
+		if err == nil && b.Size()-before > limit {
+			err = records.ErrBatchFull
 		}
-		if err := b.Add(r, records.VersionOf(r, level)); err != nil {
+		if err != nil {
 			b.Rollback(mark)
 			return err
 		}
 	}
 	return nil
+}
+
+// levelFor is the metadata.version at which the record is written, given that of the record before it.
+func levelFor(r records.Record, level records.MetadataVersion) records.MetadataVersion {
+	if f, ok := r.(*records.FeatureLevel); ok && f.Name == metadataVersionFeature {
+		return records.MetadataVersion(f.Level)
+	}
+	return level
+}
+
+// write appends records that nobody asked for, as a batch of their own.
+func (w *writer) write(op *operation, rs []records.Record) {
+	parent := w.head
+	b := w.newBatch(w.clock())
+	if err := w.add(b, parent.MetadataVersion(), rs, records.MaxBatchBytes); err != nil {
+		panic(fmt.Sprintf("controller: records of %s: %v", op.who(), err))
+	}
+	edit := parent.Edit()
+	for i, r := range rs {
+		edit.Replay(r, parent.EndOffset()+int64(i))
+	}
+	w.head = edit.Image()
+	f := &flight{batch: true, operations: []*operation{op}}
+	w.flights = append(w.flights, f)
+	w.append(b.Batch(), parent, encodeAuthors([]author{op.author(len(rs))}), w.settler(f))
 }
 
 // newBatch opens the batch that comes next. Its timestamp is later than that of the one before: it names a position.
@@ -235,7 +301,12 @@ func (w *writer) append(b records.Batch, parent *image.Image, who []byte, done f
 		edit.Advance(b.EndOffset(), b.LeaderEpoch(), b.Timestamp())
 		w.head = edit.Image()
 	}
-	w.commit.propose(proposal{base: b.BaseOffset(), epoch: b.LeaderEpoch(), length: len(b), crc: b.CRC(), parent: parent, result: w.head})
+	w.propose(b, parent, w.head, who, done)
+}
+
+// propose hands a batch to the log.
+func (w *writer) propose(b records.Batch, parent, result *image.Image, who []byte, done func(error)) {
+	w.commit.propose(proposal{base: b.BaseOffset(), epoch: b.LeaderEpoch(), length: len(b), crc: b.CRC(), parent: parent, result: result})
 	w.log.Append(b, who, done)
 }
 
@@ -284,6 +355,7 @@ func (w *writer) settle(f *flight, err error) {
 
 // abandon gives up everything that is planned and not committed.
 func (w *writer) abandon() {
+	w.dropPieces()
 	w.abandoning = len(w.flights) > 0
 	w.commit.abandon()
 	w.head = w.commit.last()

@@ -115,8 +115,17 @@ type BatchMark struct {
 // Mark returns the point that has been reached.
 func (b *BatchBuilder) Mark() BatchMark { return BatchMark{len(b.buf), b.count} }
 
-// Rollback takes back every record added since the mark.
-func (b *BatchBuilder) Rollback(m BatchMark) { b.buf, b.count = b.buf[:m.size], m.count }
+// Rollback takes back every record added since the mark. If that was most of the batch the memory goes, too: what is left may be kept
+// for long.
+func (b *BatchBuilder) Rollback(m BatchMark) {
+	b.buf, b.count = b.buf[:m.size], m.count
+	if cap(b.buf) > 4*m.size+wasteful {
+		b.buf = append(make([]byte, 0, 2*m.size), b.buf...)
+	}
+}
+
+// wasteful is how much memory beyond its size a batch does not keep after a Rollback.
+const wasteful = 64 << 10
 
 // Batch seals the batch and returns it; nil when it has no records.
 func (b *BatchBuilder) Batch() Batch {

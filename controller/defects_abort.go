@@ -1,0 +1,5 @@
+//go:build yakt_forget_abort
+
+package controller
+
+const defect = "forget to abort"

@@ -1,0 +1,5 @@
+//go:build !yakt_adopt_without_identity && !yakt_publish_before_commit && !yakt_publish_in_transaction && !yakt_forget_abort
+
+package controller
+
+const defect = ""
