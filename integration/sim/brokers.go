@@ -154,7 +154,7 @@ func (b *broker) heartbeat() {
 		req := kmsg.NewBrokerHeartbeatRequest()
 		req.Version = 2
 		req.BrokerID, req.BrokerEpoch = b.id, b.epoch
-		req.CurrentMetadataOffset = b.follower.offset - 1
+		req.CurrentMetadataOffset = b.image().EndOffset() - 1
 		req.WantFence, req.WantShutdown = !b.caughtUp, b.stopping
 		if b.caughtUp {
 			req.CordonedLogDirs = [][16]byte{}
@@ -186,8 +186,8 @@ func (b *broker) heartbeat() {
 	ask.run()
 }
 
-// image is the metadata the broker knows.
-func (b *broker) image() *image.Image { return b.w.oracle.ends[b.follower.offset] }
+// image is the metadata the broker knows: what belongs to an open transaction it keeps to itself.
+func (b *broker) image() *image.Image { return b.w.oracle.ends[b.follower.offset].Stable() }
 
 // changeLoop does what brokers write: ISR changes and producer ids.
 func (b *broker) changeLoop() {

@@ -1,4 +1,4 @@
-//go:build !yakt_skip_offset_check && !yakt_publish_before_commit && !yakt_adopt_without_identity
+//go:build !yakt_skip_offset_check && !yakt_publish_before_commit && !yakt_adopt_without_identity && !yakt_publish_in_transaction && !yakt_forget_abort
 
 package sim
 

@@ -26,6 +26,7 @@ type oracle struct {
 	producers int64
 	blocks    map[int64]int64 // handed out and acknowledged: first → count
 	returned  map[int32]int64 // brokers that were unfenced after a controlled shutdown, and their epochs
+	open      *transaction
 }
 
 // state is what was so between two operations.
@@ -92,7 +93,9 @@ func (o *oracle) batch(e *entry) {
 	if err := b.Check(); err != nil {
 		violate("batches-well-formed", "%v", err)
 	}
-	clear(o.changed)
+	if o.open == nil {
+		clear(o.changed)
+	}
 	if b.Control() {
 		o.control(e)
 	} else {
@@ -104,7 +107,9 @@ func (o *oracle) batch(e *entry) {
 	o.batches = append(o.batches, b)
 	o.ends[b.EndOffset()] = o.head
 	o.checkTwins()
-	o.checkImage()
+	if o.open == nil {
+		o.checkImage()
+	}
 }
 
 func (o *oracle) control(e *entry) {
@@ -127,13 +132,16 @@ func (o *oracle) control(e *entry) {
 	}
 	edit.Advance(b.EndOffset(), b.LeaderEpoch(), b.Timestamp())
 	o.head = edit.Image()
-	o.states = append(o.states, state{Image: o.head})
+	if o.open == nil {
+		o.states = append(o.states, state{Image: o.head})
+	}
 }
 
 // author says who asked for some of a batch's records.
 type author struct {
 	Records int    `json:"n"`
 	API     string `json:"api"`
+	Begin   int64  `json:"begin"` // of the transaction that the records are part of
 }
 
 func authorsOf(b records.Batch, who []byte) []author {
@@ -152,6 +160,7 @@ func (o *oracle) operations(e *entry) {
 		violate("batches-well-formed", "%v", err)
 	}
 	authors := authorsOf(b, e.who)
+	o.checkOpen(e, authors, rs[0])
 	edit := o.head.Edit()
 	at := 0
 	for _, a := range authors {
@@ -159,16 +168,20 @@ func (o *oracle) operations(e *entry) {
 			violate("operations-whole", "the batch at %d has %d records; who asked for them: %s", b.BaseOffset(), len(rs), e.who)
 		}
 		start := b.BaseOffset() + int64(at)
-		removed := map[records.UUID]bool{}
-		var created []*records.Topic
+		op := &operation{api: a.API, start: start, removed: map[records.UUID]bool{}}
+		if o.open != nil && a.Begin != 0 {
+			op = o.open.of
+		}
 		for _, r := range rs[at : at+a.Records] {
 			offset := b.BaseOffset() + int64(at)
-			o.record(r, offset, start, a.API)
+			o.record(r, offset, op.start, a.API)
 			switch r := r.(type) {
 			case *records.Topic:
-				created = append(created, r)
+				op.created = append(op.created, r)
 			case *records.RemoveTopic:
-				removed[r.TopicID] = true
+				op.removed[r.TopicID] = true
+			default:
+				o.boundary(r, e, op)
 			}
 			edit.Replay(r, offset)
 			at++
@@ -177,10 +190,13 @@ func (o *oracle) operations(e *entry) {
 			edit.Advance(b.EndOffset(), b.LeaderEpoch(), b.Timestamp())
 		}
 		o.head = edit.Image()
-		o.states = append(o.states, state{Image: o.head, removed: removed})
+		if o.open != nil {
+			continue
+		}
+		o.states = append(o.states, state{Image: o.head, removed: op.removed})
 		o.w.count("operation " + a.API)
-		for _, t := range created {
-			o.checkWhole(t.TopicID, fmt.Sprintf("after %s at %d", a.API, start))
+		for _, t := range op.created {
+			o.checkWhole(t.TopicID, fmt.Sprintf("after %s at %d", a.API, op.start))
 		}
 	}
 	if at != len(rs) {
@@ -377,6 +393,9 @@ func (n *node) checkPublished() {
 	img := n.ctl.Image()
 	if n.checked == any(img) {
 		return
+	}
+	if img.InTransaction() {
+		violate("readers-see-stable-images", "node %d publishes an image at %d, inside a transaction that began at %d", n.id, img.EndOffset(), img.Stable().EndOffset())
 	}
 	if img.EndOffset() > n.end {
 		violate("published-is-committed", "node %d publishes an image at %d; applied is %d", n.id, img.EndOffset(), n.end)

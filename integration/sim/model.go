@@ -64,6 +64,7 @@ func (n *node) boot() {
 		Clock:          n.clock,
 		Rand:           rand.New(rand.NewPCG(w.seed, uint64(n.id)<<32|uint64(n.incarnation))),
 		Logger:         slog.New(logTo{w, n.id}),
+		MaxBatch:       w.maxBatch,
 		VerifyAdoption: true,
 	})
 	w.tracef("node %d: boots, incarnation %d, log %d, checkpoints %d", n.id, n.incarnation, len(n.log), len(n.snapshots))

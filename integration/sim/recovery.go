@@ -79,7 +79,7 @@ func (w *world) missing() string {
 		}
 	case finalBrokers:
 		for _, b := range w.brokers {
-			reg, ok := w.oracle.head.Broker(b.id)
+			reg, ok := w.oracle.head.Stable().Broker(b.id)
 			switch {
 			case b.state != brokerRunning || b.stopping:
 				return fmt.Sprintf("broker %d does not run", b.id)
@@ -93,7 +93,7 @@ func (w *world) missing() string {
 			req.Version = 7
 			req.Topics = []kmsg.CreateTopicsRequestTopic{newTopic(topicName(99, 3, 3))}
 			return &req
-		}, func() bool { _, ok := w.oracle.head.TopicByName(topicName(99, 3, 3)); return ok })
+		}, func() bool { _, ok := w.oracle.head.Stable().TopicByName(topicName(99, 3, 3)); return ok })
 	case finalDelete:
 		return w.finally(func() kmsg.Request {
 			name := topicName(99, 3, 3)
@@ -101,7 +101,7 @@ func (w *world) missing() string {
 			req.Version = 6
 			req.Topics = []kmsg.DeleteTopicsRequestTopic{{Topic: &name, TopicID: records.ZeroUUID}}
 			return &req
-		}, func() bool { _, ok := w.oracle.head.TopicByName(topicName(99, 3, 3)); return !ok })
+		}, func() bool { _, ok := w.oracle.head.Stable().TopicByName(topicName(99, 3, 3)); return !ok })
 	case finalAgree:
 		for _, n := range w.nodes {
 			if n.end != w.oracle.head.EndOffset() || n.ctl.Image().EndOffset() != n.end {

@@ -70,6 +70,7 @@ type world struct {
 	rand     *rand.Rand
 	seed     uint64
 	settings plan.Settings
+	maxBatch int // bytes that one operation may take in a batch; 0: as many as in real life
 
 	now       time.Duration
 	events    eventQueue
@@ -130,6 +131,9 @@ func nameOf(p any) (name, message string) {
 	case violation:
 		return p.name, p.message
 	case *image.ReplayError:
+		if _, ok := p.Record.(*records.BeginTransaction); ok {
+			return "transactions-are-aborted-first", p.Error()
+		}
 		return "records-replayable", p.Error() + "\n" + stack()
 	}
 	text := fmt.Sprint(p)
@@ -168,6 +172,9 @@ func newWorld(o Options) *world {
 	w.roughness = 0.05 + 0.9*w.rand.Float64()
 	if w.chance(0.25) {
 		w.settings.MetadataVersion = []records.MetadataVersion{20, 22, 25}[w.rand.IntN(3)]
+	}
+	if w.chance(0.3) {
+		w.maxBatch = 60 + w.rand.IntN(400)
 	}
 	w.oracle = newOracle(w)
 	return w

@@ -50,6 +50,7 @@ func TestSeeds(t *testing.T) {
 		"lease lost", "leadership went round", "signals lost", "crashes", "checkpoints loaded", "checkpoints installed", "checkpoints fetched",
 		"operation CreateTopics", "operation DeleteTopics", "operation CreatePartitions", "operation AlterPartition", "operation AllocateProducerIDs",
 		"operation BrokerSessionExpiry", "operation UnregisterBroker", "controlled shutdowns",
+		"transactions", "transactions aborted by their leader", "transactions aborted by the next leader",
 	} {
 		if totals[name] == 0 {
 			t.Errorf("in %d simulations there was nothing of: %s", count, name)
@@ -83,6 +84,8 @@ func TestBrokenBuildsAreCaught(t *testing.T) {
 		{"yakt_skip_offset_check", "offsets-dense"},
 		{"yakt_publish_before_commit", "published-is-committed"},
 		{"yakt_adopt_without_identity", "adopt-equals-replay"},
+		{"yakt_publish_in_transaction", "readers-see-stable-images"},
+		{"yakt_forget_abort", "transactions-are-aborted-first"},
 	} {
 		t.Run(build.tag, func(t *testing.T) {
 			out, err := exec.Command("go", "test", "-tags", build.tag, "-run", "^TestSeeds$", ".").CombinedOutput()
