@@ -30,7 +30,7 @@ func signal(c chan struct{}) {
 
 // chores takes snapshots by size and age, watches the disk, and keeps this node's address current.
 func (l *Log) chores() {
-	age := time.NewTimer(l.untilOld())
+	age := time.NewTimer(l.untilDue())
 	defer age.Stop()
 	disk := time.NewTicker(l.config.DiskInterval)
 	defer disk.Stop()
@@ -45,12 +45,12 @@ func (l *Log) chores() {
 			if !l.snapshotNow("size") {
 				failed = time.Now()
 			}
-			age.Reset(l.untilOld())
+			age.Reset(l.untilDue())
 		case <-age.C:
 			if l.unsnapped.Load() > 0 {
 				l.snapshotNow("age")
 			}
-			age.Reset(l.untilOld())
+			age.Reset(l.untilDue())
 		case <-disk.C:
 			l.checkDisk()
 		case <-l.diskDue:
@@ -63,12 +63,16 @@ func (l *Log) chores() {
 	}
 }
 
-// snapshotPause is how long a snapshot by size is not tried again after one failed, for want of disk or because the state
-// cannot be captured just then.
+// snapshotPause is after how long a snapshot by size is tried again when one failed, for want of disk or because the state
+// cannot be captured just then, inside a metadata transaction.
 const snapshotPause = time.Second
 
-// untilOld is how long the state may go on without a snapshot.
-func (l *Log) untilOld() time.Duration {
+// untilDue is how long the state may go on without a snapshot. One that is due by size and failed is tried again though nothing more
+// be written.
+func (l *Log) untilDue() time.Duration {
+	if l.unsnapped.Load() >= l.config.SnapshotBytes {
+		return snapshotPause
+	}
 	return max(time.Until(time.Unix(0, l.snappedAt.Load()).Add(l.config.SnapshotInterval)), l.config.SnapshotInterval/100, time.Millisecond)
 }
 

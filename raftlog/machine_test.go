@@ -34,10 +34,12 @@ type machine struct {
 	batches []records.Batch
 	applied chan struct{} // gets a token, if there is room, after each Apply
 	hold    chan struct{} // if not nil, Apply waits for it to be closed
+	notNow  error         // if not nil, what Checkpoint answers
+	asked   chan struct{} // gets a token, if there is room, after each Checkpoint
 }
 
 func newMachine() *machine {
-	return &machine{state: map[string]string{}, applied: make(chan struct{}, 1)}
+	return &machine{state: map[string]string{}, applied: make(chan struct{}, 1), asked: make(chan struct{}, 1)}
 }
 
 func (m *machine) Apply(batches []records.Batch) {
@@ -82,6 +84,13 @@ func (m *machine) Checkpoint() (records.SnapshotID, func(io.Writer) error, error
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	id := records.SnapshotID{EndOffset: m.end, Epoch: m.epoch}
+	select {
+	case m.asked <- struct{}{}:
+	default:
+	}
+	if m.notNow != nil {
+		return id, nil, m.notNow
+	}
 	state := maps.Clone(m.state)
 	return id, func(to io.Writer) error {
 		w := records.NewCheckpointWriter(to, id, 1, 2, nil, nil)

@@ -276,6 +276,35 @@ func TestSnapshotsComeBySizeAndAge(t *testing.T) {
 	}
 }
 
+// TestASnapshotThatCouldNotBeTakenIsTakenLater: inside a metadata transaction there is nothing to take, and after its end there may
+// be nothing more that would make the log look again.
+func TestASnapshotThatCouldNotBeTakenIsTakenLater(t *testing.T) {
+	n := openNode(t, vfs.NewMem(), "d", func(c *Config) { c.SnapshotBytes = 5000 })
+	n.lead()
+	m := n.machine
+	m.mu.Lock()
+	m.notNow = errors.New("a metadata transaction is open")
+	m.mu.Unlock()
+	n.set("a", strings.Repeat("x", 6000))
+	await := func(what string) {
+		select {
+		case <-m.asked:
+		case <-time.After(20 * time.Second):
+			t.Fatal("never:", what)
+		}
+	}
+	await("a snapshot by size")
+	m.mu.Lock()
+	m.notNow = nil
+	m.mu.Unlock()
+	await("another")
+	n.snapMu.Lock() // until the snapshot is finished
+	defer n.snapMu.Unlock()
+	if _, ok := n.LatestSnapshot(); !ok {
+		t.Error("there is no snapshot")
+	}
+}
+
 // TestSnapshotIsLabelledWithWhatIsApplied: the label is what raft handed over; it must be what the state machine has.
 func TestSnapshotIsLabelledWithWhatIsApplied(t *testing.T) {
 	n := openNode(t, vfs.NewMem(), "d")
