@@ -245,7 +245,8 @@ func (v *View) checkFeatures(req *kmsg.BrokerRegistrationRequest) *Refusal {
 }
 
 // UnregisterBroker (v0) takes a broker out of the cluster: out of the ISRs, and its leaderships go to others. It stays
-// a replica of its partitions and, with ELR, eligible: the same broker may come back.
+// a replica of its partitions and, with ELR, eligible: the same broker may come back. It is one operation up to [MaxWhole]: nobody asks
+// again for the rest.
 func UnregisterBroker(v *View, req *kmsg.UnregisterBrokerRequest) Result {
 	resp := req.ResponseKind().(*kmsg.UnregisterBrokerResponse)
 	answer := func(err *Refusal) Result {
@@ -257,8 +258,9 @@ func UnregisterBroker(v *View, req *kmsg.UnregisterBrokerRequest) Result {
 		return answer(refuse(kerr.BrokerIDNotRegistered, "Broker ID %d is not currently registered", req.BrokerID))
 	}
 	which := func(p *image.Partition) bool { return p.InISR(b.ID) || slices.Contains(p.ELR, b.ID) }
-	recs, all := v.moveLeaders(nil, MaxRecords, leaving(b.ID), v.partitionsOf(b.ID, which))
-	if !all || len(recs) == MaxRecords {
+	limit := v.maxWhole()
+	recs, all := v.moveLeaders(nil, limit, leaving(b.ID), v.partitionsOf(b.ID, which))
+	if !all || len(recs) == limit {
 		return answer(refuse(kerr.PolicyViolation,
 			"Broker %d is in sync with more partitions than one operation may change; stop the broker, wait until it is fenced, then unregister it.", b.ID))
 	}

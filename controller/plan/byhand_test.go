@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"strings"
 	"testing"
 
 	"yakt/controller/image"
@@ -57,13 +58,17 @@ func TestByHandManyPartitionsTakeSeveralOperations(t *testing.T) {
 		"everything": {true, change(RegistrationChange{Fenced: &yes, InControlledShutdown: &yes, LogDirs: []records.UUID{dirID("new")}}), 2, func(b *image.Broker) bool {
 			return b.Fenced && b.InControlledShutdown && len(b.LogDirs) == 1
 		}},
-		"unregister": {false, func(v *View) (HandAnswer, Result) { return UnregisterByHand(v, 1) }, 2, func(b *image.Broker) bool { return b == nil }},
+		"unregister": {false, func(v *View) (HandAnswer, Result) { return UnregisterByHand(v, 1) }, 1, func(b *image.Broker) bool { return b == nil }},
+		"unregister, before there were transactions": {false, func(v *View) (HandAnswer, Result) { return UnregisterByHand(v, 1) }, 2, func(b *image.Broker) bool { return b == nil }},
 		"register": {true, func(v *View) (HandAnswer, Result) {
 			return RegisterByHand(v, HandRegistration{BrokerID: 1, Host: "by.hand", Port: 9092})
 		}, 2, func(b *image.Broker) bool { return b.Active() && b.EndPoints[0].Host == "by.hand" }},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := crowd(t, MaxRecords+500, 2)
+			if strings.Contains(name, "before") {
+				s.write(&records.FeatureLevel{Name: records.FeatureMetadataVersion, Level: 12})
+			}
 			if tc.byHand {
 				b, _ := s.image.Broker(1)
 				s.write(&records.RegisterBroker{BrokerID: 1, BrokerEpoch: b.Epoch, EndPoints: b.EndPoints, Features: b.Features, LogDirs: b.LogDirs})

@@ -178,8 +178,20 @@ func TestAFailedDirectoryOfManyPartitionsTakesSeveralHeartbeats(t *testing.T) {
 	}
 }
 
+func TestUnregisteringABrokerOfManyPartitionsIsOneOperation(t *testing.T) {
+	s := crowd(t, 2*MaxRecords, 2)
+	req := kmsg.NewPtrUnregisterBrokerRequest()
+	req.BrokerID = 1
+	r := s.do(func(v *View) Result { return UnregisterBroker(v, req) })
+	if resp := r.Response.(*kmsg.UnregisterBrokerResponse); resp.ErrorCode != 0 || len(r.Records) != 2*MaxRecords+1 || s.led(2) != 2*MaxRecords {
+		t.Errorf("%s", s.result(r))
+	}
+}
+
+// Before metadata.version 13 there are no transactions, and what cannot be written at once is refused.
 func TestUnregisteringABrokerWithTooManyPartitionsIsRefused(t *testing.T) {
 	s := crowd(t, MaxRecords, 2)
+	s.write(&records.FeatureLevel{Name: records.FeatureMetadataVersion, Level: 12})
 	req := kmsg.NewPtrUnregisterBrokerRequest()
 	req.BrokerID = 1
 	unregister := func(v *View) Result { return UnregisterBroker(v, req) }

@@ -22,6 +22,18 @@ import (
 // MaxRecords is how many records one operation may write, as Apache bounds it.
 const MaxRecords = 10_000
 
+// MaxWhole is how many records an operation may write that has to happen at once because nobody would finish it by asking again. It
+// may take a metadata transaction.
+const MaxWhole = 200_000
+
+// maxWhole is MaxWhole, or MaxRecords where metadata transactions do not exist yet.
+func (v *View) maxWhole() int {
+	if v.level().HasTransactions() {
+		return MaxWhole
+	}
+	return MaxRecords
+}
+
 // View is what a plan may look at.
 type View struct {
 	Image      *image.Image // with everything planned so far, committed or not

@@ -151,7 +151,11 @@ func (s *story) do(plan func(*View) Result) Result {
 // write replays records, after making sure that the log could hold them.
 func (s *story) write(recs ...records.Record) {
 	s.tb.Helper()
-	if len(recs) > MaxRecords {
+	limit := MaxRecords
+	if n := len(recs); n > 0 && recs[n-1].APIKey() == records.KeyUnregisterBroker {
+		limit = MaxWhole
+	}
+	if len(recs) > limit {
 		s.tb.Fatalf("%d records in one operation", len(recs))
 	}
 	level := records.MetadataVersion(s.image.MetadataVersion())
