@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"maps"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -17,6 +18,7 @@ type silence struct {
 	since  time.Time // when it became active
 	heard  map[registration]time.Time
 	over   map[registration]bool // at some tick the session was over
+	begun  map[registration]bool // as over, when the transaction that is being appended was begun: it was decided on by then
 }
 
 type registration struct {
@@ -68,9 +70,16 @@ func (n *node) checkFenced(b records.Batch, who []byte) {
 	}
 	at := 0
 	for _, a := range authorsOf(b, who) {
+		over := n.silence.over
+		if a.Begin == b.BaseOffset() {
+			n.silence.begun = maps.Clone(over)
+		}
+		if a.Begin > 0 {
+			over = n.silence.begun
+		}
 		for _, r := range rs[at : at+a.Records] {
 			c, ok := r.(*records.BrokerRegistrationChange)
-			if ok && a.API == "BrokerSessionExpiry" && c.Fenced > 0 && !n.silence.over[registration{c.BrokerID, c.BrokerEpoch}] {
+			if ok && a.API == "BrokerSessionExpiry" && c.Fenced > 0 && !over[registration{c.BrokerID, c.BrokerEpoch}] {
 				violate("fenced-only-when-silent", "node %d fences broker %d of epoch %d, which it heard at %v; it is %v, and active since %v",
 					n.id, c.BrokerID, c.BrokerEpoch, n.silence.heard[registration{c.BrokerID, c.BrokerEpoch}], n.clock(), n.silence.since)
 			}
