@@ -72,6 +72,9 @@ func (c *Controller) activate(term int32) {
 
 	result := plan.Activation(&plan.View{Image: w.head, Now: now, NextOffset: w.head.EndOffset(), Sessions: w.sessions, Rand: w.rand, Settings: w.settings})
 	last := f.operations[0]
+	if w.mustAbort() {
+		c.logger.Info("metadata transaction aborted: whoever led before did not end it", "epoch", term, "offset", w.head.EndOffset(), "begin", w.head.Stable().EndOffset())
+	}
 	if len(result.Records) > 0 && (!w.head.InTransaction() || w.mustAbort()) {
 		last = &operation{name: "Activation"}
 		w.write(last, result.Records)

@@ -1,0 +1,127 @@
+package harness
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strings"
+	"testing"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+// A topic of LargePartitions partitions with largeReplicas replicas each takes some 15 MB of metadata, more than fits into a batch.
+const (
+	LargePartitions = 9_900
+	largeReplicas   = 60
+	largeFirst      = 200 // id of the first broker that the replicas are on
+)
+
+// RegisterForLarge registers by hand the brokers that a large topic lies on. Nobody else needs to keep any of it.
+func RegisterForLarge(t testing.TB, y *Yakt) {
+	t.Helper()
+	for i := range largeReplicas {
+		body := fmt.Sprintf(`{"brokerId":%d,"brokerHost":"127.0.0.1","brokerPort":9}`, largeFirst+i)
+		resp, err := web.Post("http://"+y.Addr+"/register_broker", "application/json", strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err := io.ReadAll(resp.Body)
+		resp.Body.Close()
+		if err != nil || resp.StatusCode/100 != 2 {
+			t.Fatalf("register broker %d: %s %s %v", largeFirst+i, resp.Status, text, err)
+		}
+	}
+}
+
+// CreateLarge asks a node for a large topic.
+func CreateLarge(ctx context.Context, addr, name string) error {
+	topic := kmsg.NewCreateTopicsRequestTopic()
+	topic.Topic, topic.NumPartitions, topic.ReplicationFactor = name, -1, -1
+	for p := range int32(LargePartitions) {
+		a := kmsg.NewCreateTopicsRequestTopicReplicaAssignment()
+		a.Partition = p
+		for i := range int32(largeReplicas) {
+			a.Replicas = append(a.Replicas, largeFirst+(p+i)%largeReplicas)
+		}
+		topic.ReplicaAssignment = append(topic.ReplicaAssignment, a)
+	}
+	req := kmsg.NewPtrCreateTopicsRequest()
+	req.Version, req.TimeoutMillis = 7, 30_000
+	req.Topics = append(req.Topics, topic)
+	conn, err := DialKafka(ctx, addr, "large")
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	resp, err := conn.Request(req)
+	if err != nil {
+		return err
+	}
+	if code := resp.(*kmsg.CreateTopicsResponse).Topics[0].ErrorCode; code != 0 {
+		return kerr.ErrorForCode(code)
+	}
+	return nil
+}
+
+// Partitions is how many partitions the topic has for whoever is at the other end, none when it does not exist.
+func (c *Conn) Partitions(name string) (int, error) {
+	req := kmsg.NewPtrMetadataRequest()
+	req.Version = 9
+	topic := kmsg.NewMetadataRequestTopic()
+	topic.Topic = &name
+	req.Topics = append(req.Topics, topic)
+	answer, err := c.Request(req)
+	if err != nil {
+		return 0, err
+	}
+	switch told := answer.(*kmsg.MetadataResponse).Topics[0]; told.ErrorCode {
+	case 0:
+		return len(told.Partitions), nil
+	case kerr.UnknownTopicOrPartition.Code:
+		return 0, nil
+	default:
+		return 0, kerr.ErrorForCode(told.ErrorCode)
+	}
+}
+
+// WatchLarge asks for a topic's partitions over and over until the function that it returns is called, which says how often there
+// were none and how often all of them; anything else fails the test.
+func WatchLarge(t testing.TB, addr, name string) (stop func() (none, all int)) {
+	t.Helper()
+	conn, err := DialKafka(t.Context(), addr, "watch")
+	if err != nil {
+		t.Fatal(err)
+	}
+	enough, ended := make(chan struct{}), make(chan struct{})
+	var none, all int
+	go func() {
+		defer close(ended)
+		defer conn.Close()
+		for {
+			n, err := conn.Partitions(name)
+			switch {
+			case err != nil:
+				t.Errorf("partitions of %s: %v", name, err)
+				return
+			case n == 0:
+				none++
+			case n == LargePartitions:
+				all++
+			default:
+				t.Errorf("%s is shown with %d partitions", name, n)
+			}
+			select {
+			case <-enough:
+				return
+			default:
+			}
+		}
+	}()
+	return func() (int, int) {
+		close(enough)
+		<-ended
+		return none, all
+	}
+}
