@@ -25,23 +25,26 @@ const (
 )
 
 // serveJoin answers the one request of a connection that wants to join.
-func (l *Log) serveJoin(ctx context.Context, c net.Conn, who raft.ServerID) {
+func (l *Log) serveJoin(ctx context.Context, c net.Conn, who hello) {
 	if err := c.SetDeadline(time.Now().Add(joinTimeout)); err != nil {
 		return
 	}
 	req, err := readJoinRequest(c)
 	if err != nil {
-		l.logger.Warn("raftlog: a join request that cannot be read", "from", string(who), "err", err)
+		l.logger.Warn("raftlog: a join request that cannot be read", "from", string(who.from), "err", err)
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, joinTimeout)
 	defer cancel()
-	a := l.admit(ctx, who, req)
+	a, waits := l.answerEmpty(who, req)
+	if !waits {
+		a = l.admit(ctx, who.from, req)
+	}
 	if a.outcome == joinRefused {
-		l.logger.Warn("raftlog: refused to let a node in", "node", string(who), "address", req.address, "why", a.why)
+		l.logger.Warn("raftlog: refused to let a node in", "node", string(who.from), "address", req.address, "why", a.why)
 	}
 	if _, err := c.Write(a.append(nil)); err != nil {
-		l.logger.Debug("raftlog: a join request was not answered", "from", string(who), "err", err)
+		l.logger.Debug("raftlog: a join request was not answered", "from", string(who.from), "err", err)
 	}
 }
 
@@ -58,6 +61,9 @@ func (l *Log) admit(ctx context.Context, who raft.ServerID, req joinRequest) joi
 	}
 	if _, _, err := splitHostPort(req.address); err != nil {
 		return refused("the address %q cannot be reached", req.address)
+	}
+	if req.what == joinBegin { // it met this node while the directory was empty still
+		return notNow("in a quorum since a moment ago")
 	}
 	if node == l.config.NodeID {
 		return refused("node id %d is this node's own, with directory %s", node, l.identity.directory)

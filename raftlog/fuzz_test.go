@@ -74,8 +74,10 @@ func FuzzHandshake(f *testing.F) {
 
 // FuzzJoinMessages: nothing that a joiner or who it asks may send panics, and what is accepted is what is written.
 func FuzzJoinMessages(f *testing.F) {
-	f.Add(joinRequest{joinLetIn, "node2:9093"}.append(nil))
-	f.Add(joinAnswer{joinElsewhere, "why", "1:a", "node1:9093"}.append(nil))
+	f.Add(joinRequest{what: joinLetIn, address: "node2:9093"}.append(nil))
+	f.Add(joinRequest{joinBegin, "node2:9093", []string{"1@node1:9093", "2@node2:9093"}}.append(nil))
+	f.Add(joinAnswer{outcome: joinElsewhere, why: "why", leader: "1:a", address: "node1:9093"}.append(nil))
+	f.Add(joinAnswer{outcome: joinWaits, cluster: "c"}.append(nil))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		if r, err := readJoinRequest(bytes.NewReader(data)); err == nil && !bytes.HasPrefix(data, r.append(nil)) {
 			t.Fatalf("%+v from %q", r, data)
@@ -90,6 +92,7 @@ func FuzzJoinMessages(f *testing.F) {
 func FuzzMetaProperties(f *testing.F) {
 	f.Add("#\nversion=1\ncluster.id=c\nnode.id=1\ndirectory.id=AAAAAAAAAAAAAAAAAAAAEA\n")
 	f.Add("#\nversion=1\ncluster.id=c\nnode.id=1\ndirectory.id=AAAAAAAAAAAAAAAAAAAAEA\nyakt.joined=true\n")
+	f.Add("#\nversion=1\ncluster.id=c\nnode.id=1\ndirectory.id=AAAAAAAAAAAAAAAAAAAAEA\nyakt.listed=1,2,3\n")
 	f.Fuzz(func(t *testing.T, text string) {
 		id, err := parseIdentity("meta.properties", text)
 		if err != nil {

@@ -16,7 +16,7 @@ import (
 //	who is asked:   "YAKtraft" │ version u8 = 1 │ cluster id │ its own server id │ reason to refuse; empty: welcome
 //
 // Who wants to join a quorum does not know whom it will meet: it wants "", may leave the cluster id empty, and may then
-// do nothing but join (joinmessage.go).
+// do nothing but join (joinmessage.go). Who is asked leaves it empty while its own directory is empty (begin.go).
 //
 // A server id is "<node id>:<directory id>". Both sides check, and a mismatch ends the connection. raft alone would know
 // a peer by its address only: a node whose disk was emptied, or another cluster's node at a reused address, would then
@@ -24,11 +24,13 @@ import (
 const (
 	handshakeMagic   = "YAKtraft"
 	handshakeVersion = 1
+
+	reasonYourself = "this is yourself"
 )
 
 // hello is what one side says about itself and whom it wants.
 type hello struct {
-	cluster string
+	cluster string // "": not of one yet
 	from    raft.ServerID
 	to      raft.ServerID
 }
@@ -70,12 +72,14 @@ func acceptHandshake(c net.Conn, self hello) (peer hello, err error) {
 	peer = hello{cluster: cluster, from: raft.ServerID(from), to: raft.ServerID(to)}
 	reason := ""
 	switch {
-	case cluster != self.cluster && !(peer.joins() && cluster == ""):
+	case self.cluster == "" && !peer.joins():
+		reason = "the directory here is empty"
+	case self.cluster != "" && cluster != self.cluster && !(peer.joins() && cluster == ""):
 		reason = fmt.Sprintf("this node belongs to cluster %s, not %s", self.cluster, cluster)
 	case !peer.joins() && peer.to != self.from:
 		reason = fmt.Sprintf("this is node %s, not %s", self.from, to)
 	case peer.from == self.from:
-		reason = "this is yourself"
+		reason = reasonYourself
 	}
 	if _, err := c.Write(appendHello(nil, self.cluster, string(self.from), reason)); err != nil {
 		return peer, fmt.Errorf("handshake: %w", err)

@@ -22,24 +22,50 @@ type identity struct {
 	cluster   string
 	node      int32
 	directory records.UUID
-	joined    bool // it became a member of a quorum that existed; its directory never begins a history. Not in text
+	joined    bool   // it became a member of a quorum that existed; its directory never begins a history. Not in text
+	listed    string // the ids of those for whom it began a quorum (begin.go), 1,2,3; empty: for nobody else. Not in text
 }
 
 const (
 	metaFile  = "meta.properties"
 	joinedKey = "yakt.joined"
+	listedKey = "yakt.listed"
 )
 
 func (id identity) text() string {
 	return fmt.Sprintf("version=1\ncluster.id=%s\nnode.id=%d\ndirectory.id=%s\n", id.cluster, id.node, id.directory)
 }
 
-// file is what the file says: text, and the mark of who joined.
+// file is what the file says: text, and the mark of who joined, or of who began for others.
 func (id identity) file() string {
+	text := id.text()
 	if id.joined {
-		return id.text() + joinedKey + "=true\n"
+		text += joinedKey + "=true\n"
 	}
-	return id.text()
+	if id.listed != "" {
+		text += listedKey + "=" + id.listed + "\n"
+	}
+	return text
+}
+
+// idsText is node ids as 1,2,3.
+func idsText(ids []int32) string {
+	texts := make([]string, len(ids))
+	for i, id := range ids {
+		texts[i] = strconv.Itoa(int(id))
+	}
+	return strings.Join(texts, ",")
+}
+
+func parseIDs(text string) (ids []int32, err error) {
+	for one := range strings.SplitSeq(text, ",") {
+		id, err := strconv.ParseInt(one, 10, 32)
+		if err != nil {
+			return nil, err
+		}
+		ids = append(ids, int32(id))
+	}
+	return ids, nil
 }
 
 // readIdentity returns os.ErrNotExist for a directory without meta.properties.
@@ -80,7 +106,11 @@ func parseIdentity(path, text string) (id identity, err error) {
 	if values["cluster.id"] == "" {
 		return id, fmt.Errorf("raftlog: %s has no cluster.id", path)
 	}
-	return identity{cluster: values["cluster.id"], node: int32(node), directory: directory, joined: values[joinedKey] == "true"}, nil
+	listed := values[listedKey]
+	if _, err := parseIDs(listed); err != nil && listed != "" {
+		return id, fmt.Errorf("raftlog: %s has no usable %s: %w", path, listedKey, err)
+	}
+	return identity{cluster: values["cluster.id"], node: int32(node), directory: directory, joined: values[joinedKey] == "true", listed: listed}, nil
 }
 
 // check says what is wrong with starting node in the cluster (empty: any) with this directory.
@@ -175,8 +205,8 @@ func (id identity) claim(fs vfs.FS, s *store, dir string) (identity, error) {
 	return id, nil
 }
 
-// openIdentity reads the identity of dir or gives an empty directory one. learn, if not nil, asks which cluster that joins.
-func openIdentity(fs vfs.FS, dir, cluster string, node int32, learn func(identity) (string, error)) (id identity, isNew bool, err error) {
+// openIdentity reads the identity of dir or gives an empty directory one. learn, if not nil, asks others what that is to be.
+func openIdentity(fs vfs.FS, dir, cluster string, node int32, learn func(identity) (identity, error)) (id identity, isNew bool, err error) {
 	id, err = readIdentity(fs, dir)
 	switch {
 	case err == nil:
@@ -194,8 +224,8 @@ func openIdentity(fs vfs.FS, dir, cluster string, node int32, learn func(identit
 	}
 	id = newIdentity(cluster, node)
 	if learn != nil {
-		id.cluster, id.joined = cluster, true
-		if id.cluster, err = learn(id); err != nil {
+		id.cluster = cluster
+		if id, err = learn(id); err != nil {
 			return id, false, err
 		}
 	}

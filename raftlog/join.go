@@ -22,9 +22,12 @@ import (
 // once. That it was let in is stored too, and then nobody is asked any more: a node that is removed does not come back by itself.
 // To have entries does not mean that: a leader sends them before the change of the membership is committed.
 
+// AnyNode is the NodeID of a peer of which only the address is known.
+const AnyNode = -1
+
 // Peer is another member of the quorum, as this node was told of it.
 type Peer struct {
-	NodeID int32
+	NodeID int32  // or AnyNode
 	Addr   string // host:port
 }
 
@@ -45,12 +48,6 @@ func (e errRefused) Error() string { return e.why }
 // joining reports whether an empty directory is to become a member of an existing quorum.
 func (c *Config) joining() bool { return len(c.Peers) > 0 }
 
-// learnCluster asks in which cluster id would be let in.
-func (l *Log) learnCluster(id identity) (string, error) {
-	l.logger.Info("raftlog: the directory is empty: asking to join a quorum", "dir", l.config.Dir, "peers", l.peerNames())
-	return l.ask(joinMayI, id)
-}
-
 // keyLetIn is the name under which it is stored that this node was let in.
 var keyLetIn = []byte("LetIn")
 
@@ -70,7 +67,7 @@ func (l *Log) join() error {
 		return fmt.Errorf("raftlog: %s is of a node that was about to join cluster %s and was not let in yet: "+
 			"start it with -e and members of that quorum", l.config.Dir, l.identity.cluster)
 	}
-	if _, err := l.ask(joinLetIn, l.identity); err != nil {
+	if _, _, err := l.ask(joinLetIn, l.identity); err != nil {
 		return err
 	}
 	l.logger.Info("raftlog: let into the quorum; this node votes once it has caught up", "cluster", l.identity.cluster)
@@ -84,11 +81,16 @@ func (l *Log) peerNames() (names []string) {
 	return names
 }
 
-// String is ID/HOST:PORT.
-func (p Peer) String() string { return fmt.Sprintf("%d/%s", p.NodeID, p.Addr) }
+// String is ID/HOST:PORT, or the address alone.
+func (p Peer) String() string {
+	if p.NodeID == AnyNode {
+		return p.Addr
+	}
+	return fmt.Sprintf("%d/%s", p.NodeID, p.Addr)
+}
 
-// ask goes round the peers until one has an answer that stands.
-func (l *Log) ask(what byte, id identity) (cluster string, err error) {
+// ask goes round the peers until one has an answer that stands, or until all agree that this node begins the quorum.
+func (l *Log) ask(what byte, id identity) (cluster string, begin bool, err error) {
 	ctx, cancel := context.WithCancel(l.config.Context)
 	defer cancel()
 	go func() { // ends with the function
@@ -103,17 +105,25 @@ func (l *Log) ask(what byte, id identity) (cluster string, err error) {
 	}
 	var said time.Time
 	for pause := joinPause / 16; ; pause = min(2*pause, joinPause) {
+		asked := time.Now()
 		var errs []error
 		for _, p := range l.config.Peers {
 			cluster, err := l.askThrough(ctx, p, what, id)
 			var refused errRefused
 			switch {
 			case err == nil:
-				return cluster, nil
+				return cluster, false, nil
 			case what == joinLetIn && !l.empty():
 				what = joinStay // entries came meanwhile: what was said to an empty log does not hold
 			case errors.As(err, &refused):
-				return "", fmt.Errorf("raftlog: not let into the quorum: %w", err)
+				return "", false, fmt.Errorf("raftlog: not let into the quorum: %w", err)
+			}
+			errs = append(errs, err)
+		}
+		if what == joinMayI {
+			cluster, begin, err := l.mayBegin(id.cluster, errs, asked)
+			if begin {
+				return cluster, true, nil
 			}
 			errs = append(errs, err)
 		}
@@ -125,9 +135,9 @@ func (l *Log) ask(what byte, id identity) (cluster string, err error) {
 		case <-time.After(pause):
 		case <-ctx.Done():
 			if l.stopped() {
-				return "", ErrClosed
+				return "", false, ErrClosed
 			}
-			return "", fmt.Errorf("raftlog: stopped before the quorum was joined: %w", context.Cause(l.config.Context))
+			return "", false, fmt.Errorf("raftlog: stopped before the quorum was joined: %w", context.Cause(l.config.Context))
 		}
 	}
 }
@@ -156,6 +166,8 @@ func (l *Log) askThrough(ctx context.Context, p Peer, what byte, id identity) (c
 		return cluster, nil
 	case a.outcome == joinRefused:
 		return "", errRefused{fmt.Sprintf("node %v says: %s", p, a.why)}
+	case a.outcome == joinWaits:
+		return "", errWaits{p, a.cluster}
 	}
 	return "", fmt.Errorf("node %v says: %s", p, a.why)
 }
@@ -167,7 +179,9 @@ func (l *Log) askOne(ctx context.Context, p Peer, what byte, id identity) (clust
 	}
 	ctx, cancel := context.WithTimeout(ctx, joinTimeout)
 	defer cancel()
-	c, err := l.config.Dial(ctx, p.Addr)
+	dialing, stop := context.WithTimeout(ctx, handshakeTimeout)
+	defer stop()
+	c, err := l.config.Dial(dialing, p.Addr)
 	if err != nil {
 		return fail(err)
 	}
@@ -177,10 +191,18 @@ func (l *Log) askOne(ctx context.Context, p Peer, what byte, id identity) (clust
 	if err != nil {
 		return fail(err)
 	}
-	if node, _, err := splitServerID(from); err != nil || node != p.NodeID {
+	if node, _, err := splitServerID(from); err != nil || node != p.NodeID && p.NodeID != AnyNode {
 		return fail(fmt.Errorf("server %s answers there", from))
 	}
-	if _, err := c.Write(joinRequest{what, l.config.Advertise}.append(nil)); err != nil {
+	req := joinRequest{what: what, address: l.config.Advertise}
+	switch {
+	case cluster != "": // it is in a quorum
+	case what != joinMayI:
+		return fail(errors.New("its directory is empty"))
+	case len(l.config.Voters) > 0:
+		req.what, req.voters = joinBegin, l.config.voterNames()
+	}
+	if _, err := c.Write(req.append(nil)); err != nil {
 		return fail(err)
 	}
 	if a, err = readJoinAnswer(c); err != nil {
@@ -189,7 +211,7 @@ func (l *Log) askOne(ctx context.Context, p Peer, what byte, id identity) (clust
 	return cluster, a, nil
 }
 
-// joinHandshake says hello to whoever answers and returns who that is.
+// joinHandshake says hello to whoever answers and returns who that is; no cluster if its directory is empty, too.
 func joinHandshake(c net.Conn, hi hello) (cluster string, from raft.ServerID, err error) {
 	if err := c.SetDeadline(time.Now().Add(handshakeTimeout)); err != nil {
 		return "", "", err
@@ -201,9 +223,11 @@ func joinHandshake(c net.Conn, hi hello) (cluster string, from raft.ServerID, er
 	switch {
 	case err != nil:
 		return "", "", fmt.Errorf("handshake: %w", err)
+	case reason == reasonYourself: // a list that is the same everywhere has this node's own address, too
+		return "", "", errors.New("that is this node itself")
 	case reason != "":
 		return "", "", errRefused{reason}
-	case cluster == "" || hi.cluster != "" && cluster != hi.cluster:
+	case cluster != "" && hi.cluster != "" && cluster != hi.cluster:
 		return "", "", errRefused{fmt.Sprintf("it belongs to cluster %q, this node to %s", cluster, hi.cluster)}
 	}
 	return cluster, raft.ServerID(name), c.SetDeadline(time.Now().Add(joinTimeout))

@@ -18,6 +18,7 @@
 //	peers.go        how far each follower is
 //	detector.go     a leader whose process has ended
 //	join.go         how an empty directory gets into a quorum; admit.go how the leader lets it; joinmessage.go what they say
+//	begin.go        how a quorum that all its nodes were given as a list begins, once
 //	chores.go       snapshots by size and age, the nearly full disk
 //	identity.go     meta.properties
 //	offline.go      the directory of a node that does not run, for reading; recover.go makes that node all of the quorum
@@ -71,6 +72,7 @@ type Config struct {
 	ListenerName string // default CONTROLLER
 	Machine      StateMachine
 	Peers        []Peer          // members of a quorum that an empty directory joins; none: it becomes a new cluster
+	Voters       []Peer          // instead of Peers: all who are to begin a quorum together, or to join it where it exists
 	Context      context.Context // ends Open while it waits for them; nil: nothing does
 	Logger       *slog.Logger
 	Fatal        func(error) // called once, on a goroutine of its own; the process must end
@@ -103,6 +105,9 @@ func (c *Config) setDefaults() error {
 		return fmt.Errorf("raftlog: node id %d is negative", c.NodeID)
 	}
 	if _, _, err := splitHostPort(c.Advertise); err != nil {
+		return err
+	}
+	if err := c.setVoters(); err != nil {
 		return err
 	}
 	if c.Context == nil {
@@ -154,9 +159,11 @@ type Log struct {
 	offsets   *offsets
 	fsm       *fsm
 	peers     *peers
+	streams   *streams
 	transport *transport
 	raft      *raft.Raft
 	leaders   leaders
+	waiting   waiting
 
 	toPropose, toSettle *line[*proposal]
 	toVerify            *line[func(error)]

@@ -17,8 +17,9 @@ import (
 const databaseDir = "raft"
 
 // Open opens the log in config.Dir; an empty directory becomes a new cluster's first voter or, with config.Peers, a member
-// of the quorum that they are of: then Open returns when it was let in. What is applied when it returns is not said,
-// beyond a snapshot: Barrier says when.
+// of the quorum that they are of: then Open returns when it was let in. With config.Voters it becomes a member of theirs, or
+// begins it; then Open returns when a majority of them votes. What is applied when it returns is not said, beyond a
+// snapshot: Barrier says when.
 //
 //	Dir/meta.properties            whose directory it is
 //	Dir/raft/                      the Pebble database, with the LOCK that keeps a second process out
@@ -38,7 +39,7 @@ func Open(config Config) (*Log, error) {
 	l.fsm = &fsm{log: l}
 	l.snappedAt.Store(time.Now().UnixNano())
 	if err := recovered(l.openDirectory); err != nil {
-		return nil, errors.Join(err, l.closeDirectory(), closeListener(config))
+		return nil, errors.Join(err, l.closeStreams(), l.closeDirectory())
 	}
 	if err := recovered(l.openRaft); err != nil {
 		return nil, errors.Join(err, l.closeRaft(), l.closeDirectory())
@@ -64,6 +65,9 @@ func Open(config Config) (*Log, error) {
 	}
 	if l.soleVoter() {
 		l.transport.electSelf()
+	}
+	if err := l.awaitVoters(); err != nil {
+		return nil, errors.Join(err, l.Close())
 	}
 	return l, nil
 }
@@ -97,9 +101,9 @@ func (l *Log) openDirectory() error {
 		return err
 	}
 	isNew := false
-	var learn func(identity) (string, error)
+	var learn func(identity) (identity, error)
 	if l.config.joining() {
-		learn = l.learnCluster
+		learn = l.learn
 	}
 	if l.identity, isNew, err = openIdentity(fs, dir, l.config.ClusterID, l.config.NodeID, learn); err != nil {
 		return err
@@ -235,8 +239,8 @@ func (l *Log) openRaft() error {
 			l.offsets.trim(c[0].id, c[0].row.Index)
 		}
 	}
-	streams := newStreams(l.config.Listener, l.config.Dial, hello{cluster: l.identity.cluster, from: l.self}, l.serveJoin, l.ended, l.logger)
-	l.transport = newTransport(streams, l.config.Advertise, l.peers, l.heard, l.logger)
+	l.listen(hello{cluster: l.identity.cluster, from: l.self})
+	l.transport = newTransport(l.streams, l.config.Advertise, l.peers, l.heard, l.logger)
 	var err error
 	if l.raft, err = raft.NewRaft(l.raftConfig(), l.fsm, l.store, l.store, l.snapshots, l.transport); err != nil {
 		return fmt.Errorf("raftlog: start raft: %w", err)
@@ -247,6 +251,15 @@ func (l *Log) openRaft() error {
 		return false
 	}))
 	return nil
+}
+
+// listen takes connections from now on, if it does not yet, as who this node is.
+func (l *Log) listen(self hello) {
+	if l.streams == nil {
+		l.streams = newStreams(l.config.Listener, l.config.Dial, self, l.serveJoin, l.ended, l.logger)
+	} else {
+		l.streams.become(self)
+	}
 }
 
 // fail is told of the first failed write or damaged entry, once. raft gets no further.
@@ -298,9 +311,17 @@ func (l *Log) closeRaft() error {
 		err = l.shutdown().Error()
 	}
 	if l.transport != nil {
-		err = errors.Join(err, l.transport.Close())
+		return errors.Join(err, l.transport.Close())
 	}
-	return err
+	return errors.Join(err, l.closeStreams())
+}
+
+// closeStreams closes the listener; the transport does where there is one.
+func (l *Log) closeStreams() error {
+	if l.streams != nil {
+		return l.streams.Close()
+	}
+	return closeListener(l.config)
 }
 
 func (l *Log) closeDirectory() error {

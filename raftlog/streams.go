@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -17,9 +18,9 @@ import (
 type streams struct {
 	listener net.Listener // nil: nobody can connect
 	dial     func(ctx context.Context, addr string) (net.Conn, error)
-	self     hello
-	join     func(ctx context.Context, c net.Conn, who raft.ServerID) // serves a connection that wants to join
-	ended    func(from raft.ServerID)                                 // told when a connection that another node opened has ended
+	self     atomic.Pointer[hello]
+	join     func(ctx context.Context, c net.Conn, who hello) // serves a connection that wants to join
+	ended    func(from raft.ServerID)                         // told when a connection that another node opened has ended
 	logger   *slog.Logger
 
 	ready   chan net.Conn
@@ -40,15 +41,19 @@ const (
 )
 
 func newStreams(l net.Listener, dial func(context.Context, string) (net.Conn, error), self hello,
-	join func(context.Context, net.Conn, raft.ServerID), ended func(raft.ServerID), logger *slog.Logger) *streams {
-	s := &streams{listener: l, dial: dial, self: self, join: join, ended: ended, logger: logger, ready: make(chan net.Conn),
+	join func(context.Context, net.Conn, hello), ended func(raft.ServerID), logger *slog.Logger) *streams {
+	s := &streams{listener: l, dial: dial, join: join, ended: ended, logger: logger, ready: make(chan net.Conn),
 		open: map[net.Conn]struct{}{}, slots: make(chan struct{}, maxHandshakes)}
+	s.become(self)
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	if l != nil {
 		s.stopped.Go(s.accept)
 	}
 	return s
 }
+
+// become changes what this node says about itself from now on.
+func (s *streams) become(self hello) { s.self.Store(&self) }
 
 func (s *streams) accept() {
 	for delay := time.Duration(0); ; {
@@ -76,14 +81,14 @@ func (s *streams) accept() {
 		c := s.track(conn)
 		s.stopped.Go(func() {
 			defer func() { <-s.slots }()
-			peer, err := acceptHandshake(c, s.self)
+			peer, err := acceptHandshake(c, *s.self.Load())
 			if err != nil {
 				s.logger.Warn("raftlog: refused a connection", "from", conn.RemoteAddr(), "peer", string(peer.from), "err", err)
 				c.Close()
 				return
 			}
 			if peer.joins() {
-				s.join(s.ctx, c, peer.from)
+				s.join(s.ctx, c, peer)
 				c.Close()
 				return
 			}
@@ -123,7 +128,7 @@ func (s *streams) Dial(address raft.ServerAddress, timeout time.Duration) (net.C
 		return nil, fmt.Errorf("raftlog: dial node %s: %w", id, err)
 	}
 	c := s.track(conn)
-	hi := s.self
+	hi := *s.self.Load()
 	hi.to = id
 	if err := dialHandshake(c, hi); err != nil {
 		c.Close()

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"yakt/raftlog"
 	"yakt/records"
 )
 
@@ -48,8 +49,10 @@ type Settings struct {
 	// Ignored names the keys of the file that have no effect in this process.
 	Ignored []string
 
-	// Peers are members of a quorum that this node joins when its directory is empty; with data, they do not matter.
-	Peers []peer
+	// Peers are members of a quorum that this node joins when its directory is empty. Voters, where there are no peers, are
+	// all of a quorum that it begins together with them or joins. With data, neither matters.
+	Peers  []peer
+	Voters []peer
 
 	quorum quorumKeys
 }
@@ -70,7 +73,7 @@ type quorumKeys struct {
 
 // peer is one controller of the quorum.
 type peer struct {
-	id   int32
+	id   int32 // raftlog.AnyNode where only the address is known
 	addr string
 }
 
@@ -137,6 +140,8 @@ func (c *serverCmd) settings() (Settings, error) {
 	problems = append(problems, s.check()...)
 	if c.Peers != nil {
 		problems = append(problems, s.checkPeers(*c.Peers))
+	} else {
+		problems = append(problems, s.checkQuorum()...)
 	}
 	if err := errors.Join(problems...); err != nil {
 		return Settings{}, err
@@ -178,34 +183,64 @@ func (s *Settings) check() []error {
 			problems = append(problems, err)
 		}
 	}
-	return append(problems, s.checkQuorum()...)
+	return problems
 }
 
-// checkQuorum accepts a file that names this node as the only controller and refuses every other quorum: a node that
-// quietly ran alone when it was meant to be one of three would write a history of its own.
+// checkQuorum turns the keys of the file that name the controllers into Voters or Peers. One voter that is this node, or
+// nobody but this node to join, is a quorum of its own.
 func (s *Settings) checkQuorum() []error {
-	const alone = "this build does not begin a quorum from a list yet (start one node alone and the others with -e)"
 	var problems []error
 	refuse := func(format string, args ...any) { problems = append(problems, fmt.Errorf(format, args...)) }
-	own := s.Advertise
-	if own == "" {
-		own = s.Addr
+	ids, addrs := map[int32]bool{}, map[string]bool{}
+	for _, v := range s.quorum.voters {
+		switch {
+		case ids[v.id]:
+			refuse("controller.quorum.voters names node %d twice", v.id)
+		case addrs[v.addr]:
+			refuse("controller.quorum.voters names the address %s twice", v.addr)
+		}
+		ids[v.id], addrs[v.addr] = true, true
 	}
+	own := s.ownAddr()
 	switch v := s.quorum.voters; {
-	case len(v) > 1:
-		refuse("controller.quorum.voters names %d controllers, and %s: leave only this one, %d@%s", len(v), alone, s.NodeID, own)
-	case len(v) == 1 && v[0].id != s.NodeID:
-		refuse("controller.quorum.voters names controller %d and this is node %d, and %s: name this one, %d@%s", v[0].id, s.NodeID, alone, s.NodeID, own)
-	case len(v) == 1 && !sameAddr(v[0].addr, own):
+	case len(v) == 1 && v[0].id == s.NodeID && !sameAddr(v[0].addr, own):
 		refuse("controller.quorum.voters says this node is reached at %s, and it says itself %s: brokers would be sent to both; make the two agree", v[0].addr, own)
-	}
-	switch b := s.quorum.bootstrap; {
-	case len(b) > 1:
-		refuse("controller.quorum.bootstrap.servers names %d controllers, and %s: leave only this one, %s", len(b), alone, own)
-	case len(b) == 1 && !sameAddr(b[0], own):
-		refuse("controller.quorum.bootstrap.servers names %s, which is not this node (%s), and %s: name this one or leave the key out", b[0], own, alone)
+	case len(v) == 1 && v[0].id == s.NodeID:
+	case len(v) > 0:
+		s.Voters = v
+	default:
+		for _, addr := range s.quorum.bootstrap {
+			if !sameAddr(addr, own) {
+				s.Peers = append(s.Peers, peer{raftlog.AnyNode, addr})
+			}
+		}
 	}
 	return problems
+}
+
+// checkBeginning sees that this node is on the list of those who begin a quorum together. Only an empty directory needs that.
+func (s *Settings) checkBeginning() error {
+	own := s.ownAddr()
+	for _, v := range s.Voters {
+		switch {
+		case v.id == s.NodeID && !sameAddr(v.addr, own):
+			return fmt.Errorf("controller.quorum.voters says that node %d is reached at %s, and it says itself %s: make the two agree before it begins with the others", v.id, v.addr, own)
+		case v.id == s.NodeID:
+			return nil
+		}
+	}
+	if len(s.Voters) > 0 {
+		return fmt.Errorf("controller.quorum.voters does not name this node: add %d@%s, the same in the files of all, or name members of a quorum to join with -e", s.NodeID, own)
+	}
+	return nil
+}
+
+// ownAddr is where others reach this node, as far as it is known before the port is open.
+func (s *Settings) ownAddr() string {
+	if s.Advertise != "" {
+		return s.Advertise
+	}
+	return s.Addr
 }
 
 // checkPeers reads -e.

@@ -64,10 +64,6 @@ func startNode(ctx context.Context, s Settings, l net.Listener, advertise string
 	if s.SnapshotInterval == 0 {
 		s.SnapshotInterval = never
 	}
-	peers := make([]raftlog.Peer, len(s.Peers))
-	for i, p := range s.Peers {
-		peers[i] = raftlog.Peer{NodeID: p.id, Addr: p.addr}
-	}
 	log, err := raftlog.Open(raftlog.Config{
 		NodeID:    s.NodeID,
 		ClusterID: s.ClusterID,
@@ -76,7 +72,8 @@ func startNode(ctx context.Context, s Settings, l net.Listener, advertise string
 		Dial: func(ctx context.Context, addr string) (net.Conn, error) {
 			return new(net.Dialer).DialContext(ctx, "tcp", addr)
 		},
-		Peers:            peers,
+		Peers:            peersOf(s.Peers),
+		Voters:           peersOf(s.Voters),
 		Context:          ctx,
 		Advertise:        advertise,
 		ListenerName:     s.ListenerName,
@@ -119,6 +116,13 @@ func startNode(ctx context.Context, s Settings, l net.Listener, advertise string
 		go func() { n.failed <- n.web.Serve(n.mux.HTTP()) }()
 	}
 	return n, nil
+}
+
+func peersOf(all []peer) (peers []raftlog.Peer) {
+	for _, p := range all {
+		peers = append(peers, raftlog.Peer{NodeID: p.id, Addr: p.addr})
+	}
+	return peers
 }
 
 // ready says why requests sent here would not be served, or nothing.

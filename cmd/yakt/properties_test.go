@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"yakt/raftlog"
 )
 
 // stockFile has the keys and values of a controller's properties file as people get it with Apache Kafka 4.3.
@@ -165,23 +167,56 @@ func TestQuorumOfThisNodeAloneIsAccepted(t *testing.T) {
 		"controller.quorum.voters=1@localhost:5010",
 		"controller.quorum.bootstrap.servers=localhost:5010",
 	} {
-		mustSettings(t, line)
+		if s := mustSettings(t, line); s.Voters != nil || s.Peers != nil {
+			t.Errorf("%s: voters %v, peers %v", line, s.Voters, s.Peers)
+		}
 	}
 	mustSettings(t, "controller.quorum.voters=3@k3.example.net:5010", "-i", "3", "-a", ":5010", "--advertise", "K3.example.net:5010")
 }
 
-func TestOtherQuorumsAreRefused(t *testing.T) {
+func TestListedVotersAreTaken(t *testing.T) {
+	const file = "controller.quorum.voters=1@localhost:5010, 2@k2.example.net:5010,3@k3.example.net:5010\ncontroller.quorum.bootstrap.servers=k9.example.net:5010\n"
+	want := []peer{{1, "localhost:5010"}, {2, "k2.example.net:5010"}, {3, "k3.example.net:5010"}}
+	if s := mustSettings(t, file); !slices.Equal(s.Voters, want) || s.Peers != nil || s.checkBeginning() != nil {
+		t.Errorf("voters %v, peers %v, %v", s.Voters, s.Peers, s.checkBeginning())
+	}
+	// With -e the node joins, and no list is needed.
+	if s := mustSettings(t, file, "-e", "2/k2.example.net:5010"); s.Voters != nil || !slices.Equal(s.Peers, want[1:2]) {
+		t.Errorf("with -e: voters %v, peers %v", s.Voters, s.Peers)
+	}
+}
+
+// TestBeginnerHasToBeOnTheList; one with data starts, wherever it is and whatever the list says.
+func TestBeginnerHasToBeOnTheList(t *testing.T) {
 	for line, says := range map[string]string{
-		"controller.quorum.voters=1@127.0.0.1:5010,2@127.0.0.1:5011":        "names 2 controllers",
-		"controller.quorum.voters=2@127.0.0.1:5010":                         "names controller 2 and this is node 1",
-		"controller.quorum.voters=1@127.0.0.1:6000":                         "make the two agree",
-		"controller.quorum.bootstrap.servers=127.0.0.1:5010,127.0.0.1:5011": "names 2 controllers",
-		"controller.quorum.bootstrap.servers=elsewhere.example.net:5010":    "not this node",
+		"controller.quorum.voters=2@127.0.0.1:5020":                  "add 1@127.0.0.1:5010",
+		"controller.quorum.voters=2@127.0.0.1:5020,3@127.0.0.1:5030": "does not name this node",
+		"controller.quorum.voters=1@127.0.0.1:6000,2@127.0.0.1:5020": "node 1 is reached at 127.0.0.1:6000, and it says itself 127.0.0.1:5010",
 	} {
-		t.Run(line, func(t *testing.T) {
-			_, err := settingsOf(t, line)
-			checkRefused(t, err, says)
-		})
+		s := mustSettings(t, line)
+		checkRefused(t, s.checkBeginning(), "controller.quorum.voters", says)
+	}
+	alone := mustSettings(t, "")
+	if err := alone.checkBeginning(); err != nil {
+		t.Error("without a list:", err)
+	}
+}
+
+func TestBootstrapServersArePeers(t *testing.T) {
+	s := mustSettings(t, "controller.quorum.bootstrap.servers=localhost:5010,k2.example.net:5010,k3.example.net:5010")
+	if want := []peer{{raftlog.AnyNode, "k2.example.net:5010"}, {raftlog.AnyNode, "k3.example.net:5010"}}; !slices.Equal(s.Peers, want) {
+		t.Errorf("peers %v", s.Peers)
+	}
+}
+
+func TestListsThatCannotBeAreRefused(t *testing.T) {
+	for line, says := range map[string]string{
+		"controller.quorum.voters=1@127.0.0.1:6000":                  "make the two agree",
+		"controller.quorum.voters=1@127.0.0.1:5010,1@127.0.0.1:5020": "node 1 twice",
+		"controller.quorum.voters=1@127.0.0.1:5010,2@127.0.0.1:5010": "127.0.0.1:5010 twice",
+	} {
+		_, err := settingsOf(t, line)
+		checkRefused(t, err, "controller.quorum.voters", says)
 	}
 }
 

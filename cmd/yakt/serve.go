@@ -24,7 +24,7 @@ type serverCmd struct {
 	Advertise       *string `placeholder:"HOST:PORT" help:"Where others reach this node, when that is not the address of -a. Needed when -a listens on every interface."`
 	ListenerName    *string `placeholder:"NAME" help:"The listener's name, as in the brokers' controller.listener.names (CONTROLLER)."`
 	Peers           *string `short:"e" placeholder:"ID/HOST:PORT,…" help:"Members of the quorum that a node with an empty directory joins; a node with data just starts."`
-	DataDir         *string `short:"d" placeholder:"DIR" help:"Where everything is kept; an empty directory becomes a new cluster or, with -e, a member of one (yakt-data/ID)."`
+	DataDir         *string `short:"d" placeholder:"DIR" help:"Where everything is kept; an empty directory becomes a new cluster or, with -e or a list in the file, a member of one (yakt-data/ID)."`
 	ClusterID       *string `placeholder:"UUID" help:"The cluster's id for a first start, 22 characters. Without it a new one is made; it is kept and printed."`
 	MetadataVersion *string `placeholder:"VERSION" help:"Kafka's metadata.version for a first start; brokers of an older Kafka need an older one (4.3-IV0)."`
 	Config          string  `placeholder:"FILE" help:"A Kafka server.properties; flags win over it."`
@@ -55,6 +55,11 @@ func serve(ctx context.Context, s Settings, logger *slog.Logger, stdout io.Write
 	if err != nil {
 		return err
 	}
+	if isNew {
+		if err := s.checkBeginning(); err != nil {
+			return err
+		}
+	}
 	l, err := listen(s.Addr)
 	if err != nil {
 		return err
@@ -68,7 +73,7 @@ func serve(ctx context.Context, s Settings, logger *slog.Logger, stdout io.Write
 		}
 		return err
 	}
-	if isNew && len(s.Peers) == 0 && s.ClusterID != "" {
+	if isNew && len(s.Peers) == 0 && len(s.Voters) == 0 && s.ClusterID != "" {
 		logger.Warn("a new history begins under a given cluster id: brokers that know a longer one under the same id will not follow it until their __cluster_metadata-0 directories are removed",
 			"cluster", s.ClusterID)
 	}

@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -30,6 +33,44 @@ func StartQuorum(t testing.TB) *Quorum {
 	}
 	q.WaitVoters(t, 3)
 	return q
+}
+
+// ListedQuorum makes three controllers that are told of each other by a properties file each. None is started.
+func ListedQuorum(t testing.TB) *Quorum {
+	t.Helper()
+	q := &Quorum{}
+	var voters []string
+	for i := range q.Nodes {
+		q.Nodes[i] = &Yakt{Addr: FreeAddr(t), Dir: filepath.Join(TempDir(t), "yakt"), life: t}
+		voters = append(voters, fmt.Sprintf("%d@%s", i+1, q.Nodes[i].Addr))
+	}
+	for i, y := range q.Nodes {
+		file := filepath.Join(TempDir(t), "controller.properties")
+		text := fmt.Sprintf("process.roles=controller\nnode.id=%d\nlisteners=CONTROLLER://%s\ncontroller.listener.names=CONTROLLER\ncontroller.quorum.voters=%s\n",
+			i+1, y.Addr, strings.Join(voters, ","))
+		if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		y.args = []string{"--config", file}
+	}
+	return q
+}
+
+// Together starts all of them at once and waits until all three vote.
+func (q *Quorum) Together(t testing.TB) {
+	t.Helper()
+	for _, y := range q.Nodes {
+		y.Launch()
+	}
+	for _, y := range q.Nodes {
+		y.WaitReady(t)
+	}
+	for _, y := range q.Nodes {
+		if y.ClusterID != q.Nodes[0].ClusterID {
+			t.Fatalf("%s is of cluster %s, the first node of %s", y.Addr, y.ClusterID, q.Nodes[0].ClusterID)
+		}
+	}
+	q.WaitVoters(t, 3)
 }
 
 // WaitVoters waits until so many nodes vote and all of them have everything.
