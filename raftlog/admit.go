@@ -68,6 +68,9 @@ func (l *Log) admit(ctx context.Context, who raft.ServerID, req joinRequest) joi
 	if node == l.config.NodeID {
 		return refused("node id %d is this node's own, with directory %s", node, l.identity.directory)
 	}
+	if req.what == joinMoved {
+		return l.noteMove(who, node, req.address)
+	}
 	if _, leads := l.Leading(); !leads {
 		return l.elsewhere()
 	}
@@ -98,7 +101,7 @@ func (l *Log) elsewhere() joinAnswer {
 	members, _ := l.membership()
 	for _, s := range members.Servers {
 		if node, _, err := splitServerID(s.ID); err == nil && node == leader && s.ID != l.self {
-			return joinAnswer{outcome: joinElsewhere, leader: s.ID, address: string(s.Address)}
+			return joinAnswer{outcome: joinElsewhere, leader: s.ID, address: l.streams.where(s.ID, string(s.Address))}
 		}
 	}
 	return notNow("no leader is known")
@@ -107,6 +110,7 @@ func (l *Log) elsewhere() joinAnswer {
 // change lets a node in as a non-voter. The caller holds l.changing.
 func (l *Log) change(ctx context.Context, who raft.ServerID, node int32, req joinRequest) joinAnswer {
 	var old []raft.Server
+	address := req.address
 	members, index := l.membership()
 	if index == 0 {
 		return notNow("the members are not known yet")
@@ -116,14 +120,14 @@ func (l *Log) change(ctx context.Context, who raft.ServerID, node int32, req joi
 		switch {
 		case err != nil:
 			return refused("the quorum has a member without a usable name, %q", s.ID)
-		case s.ID == who && s.Suffrage == raft.Voter && req.what == joinStay && string(s.Address) == req.address:
-			return joinAnswer{outcome: joinDone}
+		case s.ID == who && s.Suffrage == raft.Voter && req.what == joinStay:
+			return l.noteMove(who, node, req.address)
 		case s.ID == who && s.Suffrage == raft.Voter && req.what == joinLetIn:
 			// What this one has acknowledged is gone, and it must not vote as if it had it.
 			return refused("directory %s has voted here and its log is gone: start node %d with an empty directory", directory, node)
-		case s.ID == who && string(s.Address) != req.address:
-			// raft 1.8.0 reads a peer's address while it changes it.
-			return refused("node %d has joined with the address %s: it cannot take another one yet", node, s.Address)
+		case s.ID == who: // it may have moved meanwhile; the address is its own to change (move.go)
+			l.streams.reach(who, req.address, string(s.Address))
+			address = string(s.Address)
 		case s.ID != who && n == node:
 			switch up, known := l.alive(ctx, s.ID); {
 			case !known:
@@ -152,9 +156,9 @@ func (l *Log) change(ctx context.Context, who raft.ServerID, node int32, req joi
 		}
 		index = change.Index()
 	}
-	l.logger.Info("raftlog: a node joins as a non-voter", "node", string(who), "address", req.address)
+	l.logger.Info("raftlog: a node joins as a non-voter", "node", string(who), "address", address)
 	// Also when it is one already: this answer has to mean that its membership is committed.
-	if err := l.wait(l.raft.AddNonvoter(who, raft.ServerAddress(req.address), index, changeTimeout)); err != nil {
+	if err := l.wait(l.raft.AddNonvoter(who, raft.ServerAddress(address), index, changeTimeout)); err != nil {
 		return notNow("add %s: %v", who, err)
 	}
 	return joinAnswer{outcome: joinDone}
@@ -182,20 +186,25 @@ func (l *Log) alive(ctx context.Context, id raft.ServerID) (up, known bool) {
 	}
 }
 
-// promoter makes voters of non-voters that have caught up, while this node leads.
+// promoter makes voters of non-voters that have caught up, and leaders of voters that have moved, while this node leads.
 func (l *Log) promoter() {
 	var seen lag
+	var handed time.Time
 	for {
 		var tick <-chan time.Time
 		if term, leads := l.Leading(); !leads || !l.peers.of(uint64(term)) {
 			seen = lag{}
-			if leads && l.hasNonvoters() {
+			if leads && (l.hasNonvoters() || len(l.moved()) > 0) {
 				tick = time.After(promotionTick)
 			}
-		} else if l.hasNonvoters() {
+		} else if moved := len(l.moved()) > 0; moved || l.hasNonvoters() {
 			last, _ := l.store.LastIndex()
 			seen.note(time.Now(), last)
 			l.promote(&seen)
+			if moved && time.Since(handed) > signOfLife {
+				handed = time.Now()
+				l.leadMoved(&seen)
+			}
 			tick = time.After(promotionTick)
 		} else {
 			seen = lag{}

@@ -28,7 +28,7 @@ func signal(c chan struct{}) {
 	}
 }
 
-// chores takes snapshots by size and age, watches the disk, and keeps this node's address current.
+// chores takes snapshots by size and age, and watches the disk.
 func (l *Log) chores() {
 	age := time.NewTimer(l.untilDue())
 	defer age.Stop()
@@ -55,8 +55,6 @@ func (l *Log) chores() {
 			l.checkDisk()
 		case <-l.diskDue:
 			l.checkDisk()
-		case <-l.elected:
-			l.correctAddress()
 		case <-l.closing:
 			return
 		}

@@ -76,7 +76,7 @@ func (l *Log) gone(leader raft.Server, epoch int32) bool {
 			return false
 		}
 		ctx, cancel := context.WithTimeout(context.Background(), knockTimeout)
-		c, err := l.config.Dial(ctx, string(leader.Address))
+		c, err := l.config.Dial(ctx, l.streams.where(leader.ID, string(leader.Address)))
 		cancel()
 		if err != nil {
 			return errors.Is(err, syscall.ECONNREFUSED)

@@ -45,6 +45,11 @@ type errRefused struct{ why string }
 
 func (e errRefused) Error() string { return e.why }
 
+// errNotNow is the answer of one that was reached and wants to be asked again.
+type errNotNow struct{ why string }
+
+func (e errNotNow) Error() string { return e.why }
+
 // joining reports whether an empty directory is to become a member of an existing quorum.
 func (c *Config) joining() bool { return len(c.Peers) > 0 }
 
@@ -169,7 +174,7 @@ func (l *Log) askThrough(ctx context.Context, p Peer, what byte, id identity) (c
 	case a.outcome == joinWaits:
 		return "", errWaits{p, a.cluster}
 	}
-	return "", fmt.Errorf("node %v says: %s", p, a.why)
+	return "", errNotNow{fmt.Sprintf("node %v says: %s", p, a.why)}
 }
 
 func (l *Log) askOne(ctx context.Context, p Peer, what byte, id identity) (cluster string, a joinAnswer, err error) {

@@ -533,36 +533,6 @@ func TestCloseHandsLeadershipOver(t *testing.T) {
 	})
 }
 
-// TestMemberMayNotMove: it would not be reached, and raft cannot change a peer's address without a data race.
-func TestMemberMayNotMove(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		c := growing(t)
-		l := c.nodes[0]
-		c.mustEnter(1, 0)
-		c.voters(l, 1, 2)
-		c.converge()
-		move := func(config *Config) { config.Peers, config.Advertise = peersOf(0), "moved:9093" }
-		c.stop(1)
-		if _, err := c.enterWith(1, move); err == nil || !strings.Contains(err.Error(), "reach node 2 at node2:9093, and it is told to be at moved:9093") {
-			t.Fatal(err)
-		}
-		c.mustEnter(1)
-		c.leader(0, 1).set("a", "1")
-		c.converge()
-		// One that has nothing yet is told by the leader.
-		resume := c.net.pause(address(2))
-		c.mustEnter(2, 0, 1)
-		id := c.nodes[2].identity
-		c.stop(2)
-		resume()
-		c.disks[2] = vfs.NewMem()
-		lay(t, c.disks[2], id, 3)
-		if _, err := c.enterWith(2, move); err == nil || !strings.Contains(err.Error(), "has joined with the address node3:9093") {
-			t.Fatal(err)
-		}
-	})
-}
-
 // TestJoinConnectionCarriesNothingElse: whoever opens one cannot speak raft on it.
 func TestJoinConnectionCarriesNothingElse(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -25,6 +25,7 @@ const (
 	joinLetIn = 2 // become a non-voter, with this server id, and later a voter; its log is empty
 	joinStay  = 3 // the same, from one that has some of the log and has not been told that it was let in
 	joinBegin = 4 // may a new quorum begin? only asked of one whose directory is empty, too
+	joinMoved = 5 // it is a member, and is reached at this address from now on; told to any member
 )
 
 // What it is told.
@@ -70,7 +71,7 @@ func readJoinRequest(r io.Reader) (req joinRequest, err error) {
 	if req.what, err = readJoinHead(r); err != nil {
 		return req, err
 	}
-	if req.what < joinMayI || req.what > joinBegin {
+	if req.what < joinMayI || req.what > joinMoved {
 		return req, fmt.Errorf("a join request of an unknown kind %d", req.what)
 	}
 	if err := readStrings(r, &req.address); err != nil || req.what != joinBegin {

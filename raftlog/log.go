@@ -18,13 +18,14 @@
 //	peers.go        how far each follower is
 //	detector.go     a leader whose process has ended
 //	join.go         how an empty directory gets into a quorum; admit.go how the leader lets it; joinmessage.go what they say
+//	move.go         how a member gets another address
 //	begin.go        how a quorum that all its nodes were given as a list begins, once
 //	chores.go       snapshots by size and age, the nearly full disk
 //	identity.go     meta.properties
 //	offline.go      the directory of a node that does not run, for reading; recover.go makes that node all of the quorum
 //
 // Goroutines: raft's main one stores entries and votes; raft's FSM one applies; raft's snapshot one writes checkpoints;
-// ours are the proposer, the settler, the verifier, the notifier, the promoter, the detector and the chores. No callback runs inside the call that
+// ours are the proposer, the settler, the verifier, the notifier, the promoter, the mover, the detector and the chores. No callback runs inside the call that
 // registers it, and none while a lock is held.
 //
 // The process is expected to end after Config.Fatal was called. Until it does, the log takes nothing more.
@@ -175,6 +176,7 @@ type Log struct {
 	joinable            chan struct{}      // closed when raft runs and can be asked to let others in
 	changing            chan struct{}      // holds a token while the membership is being changed
 	membersChanged      chan struct{}      // something for the promoter
+	addressDue          chan struct{}      // something for the mover, as elected is
 	dead                chan struct{}      // raft answers no more: the log failed or is closed
 	deadOnce            sync.Once
 	shutdownOnce        sync.Once

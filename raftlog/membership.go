@@ -20,6 +20,7 @@ func (l *Log) setVoters(c raft.Configuration, index uint64) {
 	l.members, l.membersIndex = c, index
 	l.mu.Unlock()
 	signal(l.membersChanged)
+	signal(l.addressDue)
 	l.wake()
 }
 
@@ -89,36 +90,6 @@ func (l *Log) soleVoter() bool {
 		}
 	}
 	return voters == 1 && self
-}
-
-// checkAddress refuses to start a member of several under another address than the others reach it at: raft 1.8.0 has a data
-// race when a leader is told that a follower's address has changed.
-func (l *Log) checkAddress() error {
-	members := l.raft.GetConfiguration().Configuration().Servers
-	for _, s := range members {
-		if s.ID == l.self && len(members) > 1 && string(s.Address) != l.config.Advertise {
-			return fmt.Errorf("raftlog: the other members reach node %d at %s, and it is told to be at %s: start it at the old address. "+
-				"A member of several cannot take another one yet; it can come back with an empty directory", l.config.NodeID, s.Address, l.config.Advertise)
-		}
-	}
-	return nil
-}
-
-// correctAddress brings raft's configuration in line with the address this node now has. Only a leader can.
-func (l *Log) correctAddress() {
-	if _, leads := l.Leading(); !leads {
-		return
-	}
-	for _, s := range l.raft.GetConfiguration().Configuration().Servers {
-		if s.ID == l.self && string(s.Address) != l.config.Advertise {
-			l.logger.Info("raftlog: the advertised address has changed", "from", string(s.Address), "to", l.config.Advertise)
-			l.changing <- struct{}{}
-			if err := l.wait(l.raft.AddVoter(l.self, raft.ServerAddress(l.config.Advertise), 0, time.Second)); err != nil {
-				l.logger.Warn("raftlog: change the advertised address", "err", err)
-			}
-			<-l.changing
-		}
-	}
 }
 
 // TransferLeadership hands leadership to the follower that is furthest, and calls done with nil once this node has let

@@ -34,7 +34,8 @@ func Open(config Config) (*Log, error) {
 		woken: make(chan struct{}, 1), snapshotDue: make(chan struct{}, 1), elected: make(chan struct{}, 1), diskDue: make(chan struct{}, 1),
 		closing: make(chan struct{}), dead: make(chan struct{}),
 		lost: make(chan raft.ServerID, 1), joinable: make(chan struct{}), changing: make(chan struct{}, 1), membersChanged: make(chan struct{}, 1),
-		leaders: leaders{id: -1},
+		addressDue: make(chan struct{}, 1),
+		leaders:    leaders{id: -1},
 	}
 	l.fsm = &fsm{log: l}
 	l.snappedAt.Store(time.Now().UnixNano())
@@ -42,9 +43,6 @@ func Open(config Config) (*Log, error) {
 		return nil, errors.Join(err, l.closeStreams(), l.closeDirectory())
 	}
 	if err := recovered(l.openRaft); err != nil {
-		return nil, errors.Join(err, l.closeRaft(), l.closeDirectory())
-	}
-	if err := l.checkAddress(); err != nil {
 		return nil, errors.Join(err, l.closeRaft(), l.closeDirectory())
 	}
 	l.store.opened.Store(true)
@@ -59,6 +57,7 @@ func Open(config Config) (*Log, error) {
 	l.running.Go(l.chores)
 	l.running.Go(l.promoter)
 	l.running.Go(l.detector)
+	l.running.Go(l.mover)
 	close(l.joinable)
 	if err := l.join(); err != nil {
 		return nil, errors.Join(err, l.Close())

@@ -29,6 +29,7 @@ type streams struct {
 	stopped sync.WaitGroup
 
 	mu    sync.Mutex
+	moved map[raft.ServerID]string // where to reach those who have said so, before the configuration has it
 	open  map[net.Conn]struct{}
 	slots chan struct{} // handshakes at a time
 }
@@ -43,7 +44,7 @@ const (
 func newStreams(l net.Listener, dial func(context.Context, string) (net.Conn, error), self hello,
 	join func(context.Context, net.Conn, hello), ended func(raft.ServerID), logger *slog.Logger) *streams {
 	s := &streams{listener: l, dial: dial, join: join, ended: ended, logger: logger, ready: make(chan net.Conn),
-		open: map[net.Conn]struct{}{}, slots: make(chan struct{}, maxHandshakes)}
+		moved: map[raft.ServerID]string{}, open: map[net.Conn]struct{}{}, slots: make(chan struct{}, maxHandshakes)}
 	s.become(self)
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	if l != nil {
@@ -121,10 +122,12 @@ func (s *streams) Dial(address raft.ServerAddress, timeout time.Duration) (net.C
 	if s.dial == nil {
 		return nil, fmt.Errorf("raftlog: dial %s: this node was given no dialer", addr)
 	}
+	at := s.where(id, addr)
 	ctx, cancel := context.WithTimeout(s.ctx, timeout)
 	defer cancel()
-	conn, err := s.dial(ctx, addr)
+	conn, err := s.dial(ctx, at)
 	if err != nil {
+		s.forget(id, at)
 		return nil, fmt.Errorf("raftlog: dial node %s: %w", id, err)
 	}
 	c := s.track(conn)
@@ -132,9 +135,44 @@ func (s *streams) Dial(address raft.ServerAddress, timeout time.Duration) (net.C
 	hi.to = id
 	if err := dialHandshake(c, hi); err != nil {
 		c.Close()
-		return nil, fmt.Errorf("raftlog: node %s at %s: %w", id, addr, err)
+		s.forget(id, at)
+		return nil, fmt.Errorf("raftlog: node %s at %s: %w", id, at, err)
 	}
 	return c, nil
+}
+
+// reach remembers that a server has moved from where the configuration has it, and says whether that is news.
+func (s *streams) reach(id raft.ServerID, at, from string) (news bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	was, known := s.moved[id]
+	if at == from {
+		delete(s.moved, id)
+		return false
+	}
+	s.moved[id] = at
+	return !known || was != at
+}
+
+// where is the address at which a server is reached that the configuration has at addr.
+func (s *streams) where(id raft.ServerID, addr string) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	at, ok := s.moved[id]
+	if !ok || at == addr {
+		delete(s.moved, id)
+		return addr
+	}
+	return at
+}
+
+// forget drops an address at which a server was not found. It tells again, if it is there.
+func (s *streams) forget(id raft.ServerID, at string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.moved[id] == at {
+		delete(s.moved, id)
+	}
 }
 
 // track wraps conn so that Close ends it too; one that comes too late is closed here.

@@ -124,8 +124,11 @@ func splitTarget(t raft.ServerAddress) (id raft.ServerID, addr string, ok bool) 
 func (t *transport) Consumer() <-chan raft.RPC     { return t.rpcs }
 func (t *transport) LocalAddr() raft.ServerAddress { return t.addr }
 
-func (t *transport) EncodePeer(_ raft.ServerID, addr raft.ServerAddress) []byte { return []byte(addr) }
-func (t *transport) DecodePeer(b []byte) raft.ServerAddress                     { return raft.ServerAddress(b) }
+// EncodePeer implements raft.Transport. raft tells by these bytes for whom a vote was: an address may be another node's by now.
+func (t *transport) EncodePeer(id raft.ServerID, addr raft.ServerAddress) []byte {
+	return []byte(target(id, addr))
+}
+func (t *transport) DecodePeer(b []byte) raft.ServerAddress { return raft.ServerAddress(b) }
 
 // SetHeartbeatHandler does nothing, see above.
 func (t *transport) SetHeartbeatHandler(func(raft.RPC)) {}

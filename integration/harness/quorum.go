@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -95,6 +97,27 @@ func (q *Quorum) WaitVoters(t testing.TB, n int) {
 
 // Describe asks all until the leader answers DescribeQuorum.
 func (q *Quorum) Describe(ctx context.Context) (kmsg.DescribeQuorumResponseTopicPartition, error) {
+	resp, err := q.describe(ctx)
+	if err != nil {
+		return kmsg.DescribeQuorumResponseTopicPartition{}, err
+	}
+	return resp.Topics[0].Partitions[0], nil
+}
+
+// Voters are the voters' addresses as DescribeQuorum has them.
+func (q *Quorum) Voters(ctx context.Context) (map[int32]string, error) {
+	resp, err := q.describe(ctx)
+	if err != nil {
+		return nil, err
+	}
+	addrs := map[int32]string{}
+	for _, n := range resp.Nodes {
+		addrs[n.NodeID] = net.JoinHostPort(n.Listeners[0].Host, strconv.Itoa(int(n.Listeners[0].Port)))
+	}
+	return addrs, nil
+}
+
+func (q *Quorum) describe(ctx context.Context) (*kmsg.DescribeQuorumResponse, error) {
 	req := kmsg.NewPtrDescribeQuorumRequest()
 	req.SetVersion(2)
 	topic := kmsg.NewDescribeQuorumRequestTopic()
@@ -107,14 +130,14 @@ func (q *Quorum) Describe(ctx context.Context) (kmsg.DescribeQuorumResponseTopic
 			errs = append(errs, err)
 			continue
 		}
-		p := resp.(*kmsg.DescribeQuorumResponse).Topics[0].Partitions[0]
-		if err := kerr.ErrorForCode(p.ErrorCode); err != nil {
+		described := resp.(*kmsg.DescribeQuorumResponse)
+		if err := kerr.ErrorForCode(described.Topics[0].Partitions[0].ErrorCode); err != nil {
 			errs = append(errs, err)
 			continue
 		}
-		return p, nil
+		return described, nil
 	}
-	return kmsg.DescribeQuorumResponseTopicPartition{}, errors.Join(errs...)
+	return nil, errors.Join(errs...)
 }
 
 // Ask sends one request to node i.

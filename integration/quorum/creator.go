@@ -24,9 +24,10 @@ import (
 const patience = 30 * time.Second
 
 // newClient is an admin client that knows all three addresses.
-func newClient(t testing.TB, q *harness.Quorum) *kadm.Client {
+func newClient(t testing.TB, q *harness.Quorum, more ...string) *kadm.Client {
 	t.Helper()
-	client, err := kgo.NewClient(kgo.SeedBrokers(q.Nodes[0].Addr, q.Nodes[1].Addr, q.Nodes[2].Addr), kgo.MetadataMinAge(20*time.Millisecond),
+	seeds := append(more, q.Nodes[0].Addr, q.Nodes[1].Addr, q.Nodes[2].Addr)
+	client, err := kgo.NewClient(kgo.SeedBrokers(seeds...), kgo.MetadataMinAge(20*time.Millisecond),
 		kgo.RetryBackoffFn(func(int) time.Duration { return 20 * time.Millisecond }))
 	if err != nil {
 		t.Fatal(err)

@@ -2,9 +2,11 @@ package quorum
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"yakt/integration/harness"
 )
@@ -84,4 +86,34 @@ func says(t *testing.T, y *harness.Yakt, text string) {
 	if err := y.Process().Output().WaitFor(ctx, func(all string) bool { return strings.Contains(all, text) }); err != nil {
 		t.Fatalf("it does not say %q: %v\n%s", text, err, y.Process().Output())
 	}
+}
+
+// TestNodesMoveOneByOne: each is started at another port, with creates going on, until none is where the list has them.
+func TestNodesMoveOneByOne(t *testing.T) {
+	q := harness.ListedQuorum(t)
+	q.Together(t)
+	register(t, q, q.Leader(t), 101)
+	addrs := []string{harness.FreeAddr(t), harness.FreeAddr(t), harness.FreeAddr(t)}
+	c := &creator{client: newClient(t, q, addrs...)}
+	for i, y := range q.Nodes {
+		c.create(t)
+		y.Stop(t)
+		y.Addr = addrs[i]
+		y.Launch()
+		launched, longest := time.Now(), c.create(t)
+		harness.Eventually(t, patience, "all know where node "+y.Addr+" is", func() error {
+			p, err := q.Voters(t.Context())
+			if err == nil && p[int32(i+1)] != y.Addr {
+				err = fmt.Errorf("voters %v", p)
+			}
+			longest = max(longest, c.create(t))
+			return err
+		})
+		t.Logf("node %d: all knew its new address %v after its start; the longest pause between creates was %v", i+1,
+			time.Since(launched).Round(time.Millisecond), longest.Round(time.Millisecond))
+		y.WaitReady(t)
+		q.WaitVoters(t, 3)
+		c.create(t)
+	}
+	c.check(t, q)
 }
