@@ -126,7 +126,9 @@ func (l *Log) change(ctx context.Context, who raft.ServerID, node int32, req joi
 			// What this one has acknowledged is gone, and it must not vote as if it had it.
 			return refused("directory %s has voted here and its log is gone: start node %d with an empty directory", directory, node)
 		case s.ID == who: // it may have moved meanwhile; the address is its own to change (move.go)
-			l.streams.reach(who, req.address, string(s.Address))
+			if a := l.noteMove(who, node, req.address); a.outcome != joinDone {
+				return a
+			}
 			address = string(s.Address)
 		case s.ID != who && n == node:
 			switch up, known := l.alive(ctx, s.ID); {

@@ -223,17 +223,26 @@ func call(f func(func(error))) error {
 func (n *node) lead() int32 {
 	n.t.Helper()
 	await(n.t, n, "this node leads", func() bool { _, ok := n.Leading(); return ok })
+	term, err := n.takeOver()
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	return term
+}
+
+// takeOver is lead of one that has just been elected and may have lost it again.
+func (n *node) takeOver() (int32, error) {
 	term, _ := n.Leading()
 	if err := call(n.Barrier); err != nil {
-		n.t.Fatal("barrier:", err)
+		return term, fmt.Errorf("barrier: %w", err)
 	}
 	n.mu.Lock()
 	n.next, n.epoch = n.EndOffset(), term
 	n.mu.Unlock()
 	if err := n.append(n.leaderChange()); err != nil {
-		n.t.Fatal("leader change:", err)
+		return term, fmt.Errorf("leader change: %w", err)
 	}
-	return term
+	return term, nil
 }
 
 func (n *node) leaderChange() records.Batch {

@@ -14,8 +14,8 @@ import (
 // replicates to. The one member that it does not replicate to is itself:
 //
 //  1. The moved node tells every member it can find, at their addresses in the configuration and at those it was given.
-//  2. Who is told remembers it, until the process ends, and dials there (streams.go). So the node follows and votes at once,
-//     and no majority is lost on the way.
+//  2. The leader, or anybody while there is none, remembers it until the process ends, and dials there (streams.go). So the
+//     node follows and votes at once, and no majority is lost on the way.
 //  3. Once it has caught up, whoever leads hands leadership over to it.
 //  4. As the leader it changes its own address.
 //
@@ -119,18 +119,29 @@ func (l *Log) tellMembers(ctx context.Context) (told int, err error) {
 	return told, errors.Join(errs...)
 }
 
-// noteMove is what a member does that is told. The answer of one that does not lead sends the node on to who does.
+// noteMove is what a member does that is told. One that follows a leader leaves it to that one, which knows whether the node
+// still answers where it was: then it is there twice, on a copy of its directory.
 func (l *Log) noteMove(who raft.ServerID, node int32, address string) joinAnswer {
+	_, leads := l.Leading()
 	for _, s := range l.raft.GetConfiguration().Configuration().Servers {
 		if s.ID != who {
 			continue
 		}
+		at := l.streams.where(who, string(s.Address))
+		p, known := l.peers.get(who)
+		_, leader := l.raft.LeaderWithID()
+		switch {
+		case leads && at != address && known && time.Since(p.answered) < recentAnswer:
+			return notNow("node %d answers at %s still: if it runs there, too, one of the two has to be stopped", node, at)
+		case !leads && leader != "":
+			return l.elsewhere()
+		}
 		if l.streams.reach(who, address, string(s.Address)) {
-			l.logger.Info("raftlog: a member has moved", "node", string(who), "from", string(s.Address), "to", address)
+			l.logger.Info("raftlog: a member has moved", "node", string(who), "from", at, "to", address)
 			signal(l.membersChanged)
 		}
-		if _, leads := l.Leading(); !leads {
-			return l.elsewhere()
+		if !leads {
+			return notNow("no leader is known")
 		}
 		return joinAnswer{outcome: joinDone}
 	}

@@ -2,6 +2,7 @@ package apache
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -53,4 +54,59 @@ func TestBrokerOutlivesTheLeader(t *testing.T) {
 		t.Errorf("%d followers:\n%s", n, out)
 	}
 	b.Stop(t)
+}
+
+// TestBrokersOfAListedQuorum: one has the controllers' own list, the other only addresses. Then each controller moves, the
+// ports that both brokers were told are closed one by one, and they go on with what the log says of the voters.
+func TestBrokersOfAListedQuorum(t *testing.T) {
+	q := harness.ListedQuorum(t)
+	q.Together(t)
+	var addrs, voters []string
+	for i, y := range q.Nodes {
+		addrs = append(addrs, y.Addr)
+		voters = append(voters, fmt.Sprintf("%d@%s", i+1, y.Addr))
+	}
+	brokers := []*Broker{
+		StartBroker(t, Current, 101, q.Nodes[0], "controller.quorum.voters="+strings.Join(voters, ",")),
+		StartBroker(t, Current, 102, q.Nodes[0], "controller.quorum.bootstrap.servers="+strings.Join(addrs, ",")),
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
+	defer cancel()
+	for _, b := range brokers {
+		b.WaitRunning(t)
+	}
+	client := brokers[0].Client(t, kgo.ConsumeTopics("kept"))
+	admin := kadm.NewClient(client)
+	if _, err := admin.CreateTopic(ctx, 3, 2, nil, "kept"); err != nil {
+		t.Fatal(err)
+	}
+	produce(t, ctx, client, "kept", 1000)
+	for i, y := range q.Nodes {
+		y.Stop(t)
+		y.Addr = harness.FreeAddr(t)
+		y.Start(t)
+		harness.Eventually(t, time.Minute, "the voters' addresses", func() error {
+			at, err := q.Voters(ctx)
+			if err == nil && at[int32(i+1)] != y.Addr {
+				err = fmt.Errorf("voters %v, and node %d is at %s", at, i+1, y.Addr)
+			}
+			return err
+		})
+		q.WaitVoters(t, 3)
+		name := fmt.Sprintf("moved-%d", i+1)
+		harness.Eventually(t, time.Minute, "create "+name+" through the broker", func() error {
+			ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+			defer cancel()
+			_, err := admin.CreateTopic(ctx, 1, 2, nil, name)
+			return err
+		})
+		for _, b := range brokers {
+			b.CheckUp(t)
+		}
+	}
+	produce(t, ctx, client, "kept", 1000)
+	consume(t, ctx, client, 2000)
+	for _, b := range brokers {
+		b.Stop(t)
+	}
 }
