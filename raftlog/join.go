@@ -96,15 +96,8 @@ func (p Peer) String() string {
 
 // ask goes round the peers until one has an answer that stands, or until all agree that this node begins the quorum.
 func (l *Log) ask(what byte, id identity) (cluster string, begin bool, err error) {
-	ctx, cancel := context.WithCancel(l.config.Context)
+	ctx, cancel := l.untilDead(l.config.Context)
 	defer cancel()
-	go func() { // ends with the function
-		select {
-		case <-l.dead:
-			cancel()
-		case <-ctx.Done():
-		}
-	}()
 	if what == joinLetIn && !l.empty() {
 		what = joinStay
 	}
@@ -145,6 +138,19 @@ func (l *Log) ask(what byte, id identity) (cluster string, begin bool, err error
 			return "", false, fmt.Errorf("raftlog: stopped before the quorum was joined: %w", context.Cause(l.config.Context))
 		}
 	}
+}
+
+// untilDead is a context that also ends when the log does.
+func (l *Log) untilDead(above context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(above)
+	go func() { // ends with the context
+		select {
+		case <-l.dead:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	return ctx, cancel
 }
 
 func (l *Log) empty() bool {

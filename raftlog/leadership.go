@@ -130,12 +130,19 @@ func (l *Log) notifier() {
 	}
 }
 
-// heard is told by the transport who leads a term.
-func (l *Log) heard(id raft.ServerID, term uint64) {
+// heard is told by the transport who leads a term, and where that node says that it is: a broker keeps the first address
+// that it is told for as long as the epoch lasts.
+func (l *Log) heard(id raft.ServerID, term uint64, addr []byte) {
 	node, _, err := splitServerID(id)
 	if err != nil {
 		l.logger.Error("raftlog: a leader without a name", "err", err)
 		return
+	}
+	if known, epoch := l.Leader(); known == node && epoch == int32(term) {
+		return
+	}
+	if _, at, ok := splitTarget(raft.ServerAddress(addr)); ok {
+		l.reach(id, at)
 	}
 	l.publish(node, int32(term))
 }

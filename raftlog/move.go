@@ -17,23 +17,16 @@ import (
 //  2. The leader, or anybody while there is none, remembers it until the process ends, and dials there (streams.go). So the
 //     node follows and votes at once, and no majority is lost on the way.
 //  3. Once it has caught up, whoever leads hands leadership over to it.
-//  4. As the leader it changes its own address.
+//  4. As the leader it changes its own address. Its followers see the new one in what it sends, before they tell anybody
+//     that it leads.
 //
-// It tells again every second until that is committed. Whom it does not find, it may still be found by: the members pass
-// on who leads, and the leader's address as they know it. A node that dials has said who it wants: what is told here can
-// keep a connection from being made and can do nothing else.
+// It tells again every second until that is committed. Those who follow a leader send it on to that one. A connection is
+// for a server id: a wrong word here can keep one from being made, and do nothing else.
 
 // mover tells the members of this node's address, or corrects it, for as long as the quorum has another one.
 func (l *Log) mover() {
-	ctx, cancel := context.WithCancel(context.Background())
+	ctx, cancel := l.untilDead(context.Background())
 	defer cancel()
-	go func() { // ends with the function
-		select {
-		case <-l.dead:
-			cancel()
-		case <-ctx.Done():
-		}
-	}()
 	var noticed, said time.Time
 	for {
 		var tick <-chan time.Time
@@ -136,16 +129,24 @@ func (l *Log) noteMove(who raft.ServerID, node int32, address string) joinAnswer
 		case !leads && leader != "":
 			return l.elsewhere()
 		}
-		if l.streams.reach(who, address, string(s.Address)) {
-			l.logger.Info("raftlog: a member has moved", "node", string(who), "from", at, "to", address)
-			signal(l.membersChanged)
-		}
+		l.reach(who, address)
 		if !leads {
 			return notNow("no leader is known")
 		}
 		return joinAnswer{outcome: joinDone}
 	}
 	return refused("node %d with this directory is no member", node)
+}
+
+// reach remembers where a member is, if that is not where the configuration has it.
+func (l *Log) reach(id raft.ServerID, address string) {
+	for _, s := range l.raft.GetConfiguration().Configuration().Servers {
+		if s.ID == id && l.streams.reach(id, address, string(s.Address)) {
+			l.logger.Info("raftlog: a member has moved", "node", string(id), "from", string(s.Address), "to", address)
+			signal(l.membersChanged)
+			l.wake()
+		}
+	}
 }
 
 // moved are the members that have said to be at another address than the quorum has for them.

@@ -86,6 +86,19 @@ func sameSet(a, b []string) bool {
 	return slices.Equal(a, b)
 }
 
+// watchAddress demands that a node, when it says that another one leads, knows where that one is.
+func (c *cluster) watchAddress(n *node, leader int32, want string) {
+	n.leaders.mu.Lock()
+	defer n.leaders.mu.Unlock()
+	n.leaders.watch = func(id, epoch int32) {
+		for _, v := range n.Voters() {
+			if at := fmt.Sprintf("%s:%d", v.Endpoints[0].Host, v.Endpoints[0].Port); v.ID == id && id == leader && at != want {
+				c.t.Errorf("node %d says that %d leads epoch %d at %s, and it is at %s", n.config.NodeID, id, epoch, at, want)
+			}
+		}
+	}
+}
+
 // TestMemberMoves, whether it led or followed, and then once more; and every node tells brokers the new address.
 func TestMemberMoves(t *testing.T) {
 	for i := range 3 {
@@ -94,6 +107,11 @@ func TestMemberMoves(t *testing.T) {
 			want := []string{address(0), address(1), address(2)}
 			for _, to := range []string{"moved:9093", "again:9093", address(i)} {
 				c.stop(i)
+				for _, m := range c.nodes {
+					if m != nil {
+						c.watchAddress(m, int32(i+1), to)
+					}
+				}
 				n := c.moves(i, to)
 				want[i] = to
 				c.addresses(want...)

@@ -328,9 +328,9 @@ func TestLeaderIsTakenFromAcceptedTermsOnly(t *testing.T) {
 		{&raft.RequestVoteRequest{RPCHeader: header, Term: 4}, &raft.RequestVoteResponse{Term: 4}, false},
 		{&raft.AppendEntriesRequest{RPCHeader: header, Term: 4}, nil, false},
 	} {
-		id, term, ok := leaderOf(c.request, c.response)
-		if ok != c.ok || ok && (id != "2:x" || term != 4) {
-			t.Fatalf("%T %+v: %v %v %v", c.request, c.response, id, term, ok)
+		leader, term, ok := leaderOf(c.request, c.response)
+		if ok != c.ok || ok && (string(leader.ID) != "2:x" || term != 4) {
+			t.Fatalf("%T %+v: %v %v %v", c.request, c.response, leader, term, ok)
 		}
 	}
 }

@@ -28,7 +28,7 @@ type transport struct {
 	inner   *raft.NetworkTransport
 	addr    raft.ServerAddress
 	rpcs    chan raft.RPC
-	leads   func(id raft.ServerID, term uint64)
+	leads   func(id raft.ServerID, term uint64, addr []byte)
 	peers   *peers
 	ready   chan struct{} // closed when the log can be told who leads; RPCs wait until then
 	done    chan struct{}
@@ -42,8 +42,9 @@ var (
 	_ raft.WithClose   = (*transport)(nil)
 )
 
-// newTransport serves RPCs that come in over stream. leads is called, from one goroutine, with whoever is known to lead a term.
-func newTransport(stream *streams, addr string, peers *peers, leads func(raft.ServerID, uint64), logger *slog.Logger) *transport {
+// newTransport serves RPCs that come in over stream. leads is called, from one goroutine, with whoever is known to lead a term,
+// and with what EncodePeer made of its address.
+func newTransport(stream *streams, addr string, peers *peers, leads func(raft.ServerID, uint64, []byte), logger *slog.Logger) *transport {
 	t := &transport{
 		inner: raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
 			Stream: stream, MaxPool: 3, Timeout: 10 * time.Second, Logger: newRaftLogger(logger), MsgpackUseNewTimeFormat: true,
@@ -78,8 +79,8 @@ func (t *transport) pump() {
 		}
 		select {
 		case a := <-answer:
-			if id, term, ok := leaderOf(rpc.Command, a.Response); ok {
-				t.leads(id, term)
+			if leader, term, ok := leaderOf(rpc.Command, a.Response); ok {
+				t.leads(raft.ServerID(leader.ID), term, leader.Addr)
 			}
 			rpc.RespChan <- a // has room for one
 		case <-t.done:
@@ -89,16 +90,16 @@ func (t *transport) pump() {
 }
 
 // leaderOf returns who sent an AppendEntries or InstallSnapshot, if the answer shows that its term was accepted.
-func leaderOf(request, response any) (id raft.ServerID, term uint64, ok bool) {
+func leaderOf(request, response any) (leader raft.RPCHeader, term uint64, ok bool) {
 	switch req := request.(type) {
 	case *raft.AppendEntriesRequest:
 		resp, ok := response.(*raft.AppendEntriesResponse)
-		return raft.ServerID(req.ID), req.Term, ok && resp.Term == req.Term
+		return req.RPCHeader, req.Term, ok && resp.Term == req.Term
 	case *raft.InstallSnapshotRequest:
 		resp, ok := response.(*raft.InstallSnapshotResponse)
-		return raft.ServerID(req.ID), req.Term, ok && resp.Term == req.Term
+		return req.RPCHeader, req.Term, ok && resp.Term == req.Term
 	}
-	return "", 0, false
+	return leader, 0, false
 }
 
 // electSelf makes raft stand for election now instead of after a second or two of silence. Only for a sole voter.
