@@ -51,6 +51,7 @@ func init() { // the envelope's handler looks into the table
 		kmsg.UnregisterBroker.Int16():           {min: 0, max: 0, forwardable: true, plan: planning(plan.UnregisterBroker)},
 		kmsg.ListTransactions.Int16():           {min: 0, max: 2, query: asking(query.ListTransactions)},
 		kmsg.AllocateProducerIDs.Int16():        {min: 0, max: 0, plan: planning(plan.AllocateProducerIDs)},
+		kmsg.ControllerRegistration.Int16():     {min: 0, max: 0, plan: planning(plan.RegisterController)},
 		kmsg.AssignReplicasToDirs.Int16():       {min: 0, max: 0, plan: planning(plan.AssignReplicasToDirs)},
 		kmsg.DescribeTopicPartitions.Int16():    {min: 0, max: 0, query: asking(query.DescribeTopicPartitions)},
 	}

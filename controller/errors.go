@@ -112,6 +112,10 @@ func refusal(req kmsg.Request, r *plan.Refusal) kmsg.Response {
 		resp := req.ResponseKind().(*kmsg.AlterPartitionResponse)
 		resp.ErrorCode = code
 		return resp
+	case *kmsg.ControllerRegistrationRequest:
+		resp := req.ResponseKind().(*kmsg.ControllerRegistrationResponse)
+		resp.ErrorCode, resp.ErrorMessage = code, message
+		return resp
 	case *kmsg.AssignReplicasToDirsRequest:
 		resp := req.ResponseKind().(*kmsg.AssignReplicasToDirsResponse)
 		resp.ErrorCode = code

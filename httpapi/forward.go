@@ -42,7 +42,7 @@ func (s *Server) forward(w http.ResponseWriter, r *http.Request, body []byte) {
 		writeProblem(w, noLeader("This node has been elected and is taking over."))
 		return
 	}
-	addr, ok := s.address(leader)
+	addr, ok := s.config.Controller.Image().Voters().Address(leader)
 	if !ok {
 		writeProblem(w, noLeader("The leader's address is not known yet."))
 		return
@@ -65,20 +65,6 @@ func (s *Server) forward(w http.ResponseWriter, r *http.Request, body []byte) {
 	}
 	r.Body, r.ContentLength, r.TransferEncoding = io.NopCloser(bytes.NewReader(body)), int64(len(body)), nil
 	proxy.ServeHTTP(w, r)
-}
-
-// address is where the node can be reached, as the voter set says.
-func (s *Server) address(node int32) (string, bool) {
-	set := s.config.Controller.Image().Voters()
-	if set == nil {
-		return "", false
-	}
-	for _, v := range set.Voters {
-		if v.ID == node && len(v.Endpoints) > 0 {
-			return net.JoinHostPort(v.Endpoints[0].Host, strconv.Itoa(int(v.Endpoints[0].Port))), true
-		}
-	}
-	return "", false
 }
 
 // noLeader is the answer to a change that was not made and may be made in a moment.

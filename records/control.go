@@ -5,6 +5,8 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"net"
+	"strconv"
 )
 
 // ControlType is the type in a control record's key.
@@ -65,6 +67,19 @@ type VoterEndpoint struct {
 // KRaftVoters is the voter set.
 type KRaftVoters struct {
 	Voters []Voter
+}
+
+// Address is where a voter is reached, host:port; false when the set, which may be nil, does not say.
+func (r *KRaftVoters) Address(id int32) (string, bool) {
+	if r == nil {
+		return "", false
+	}
+	for _, v := range r.Voters {
+		if v.ID == id && len(v.Endpoints) > 0 {
+			return net.JoinHostPort(v.Endpoints[0].Host, strconv.Itoa(int(v.Endpoints[0].Port))), true
+		}
+	}
+	return "", false
 }
 
 // ControlType implements ControlRecord.

@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -37,6 +38,9 @@ type node struct {
 	kafka      *wire.Server
 	web        *httpapi.Server
 	failed     chan error // an accept loop that ended by itself
+
+	registering    sync.WaitGroup
+	endRegistering context.CancelFunc
 }
 
 // startNode puts the parts together on a port that is open already. It returns when they take requests, or when ctx ends while
@@ -44,6 +48,10 @@ type node struct {
 func startNode(ctx context.Context, s Settings, l net.Listener, advertise string, logger *slog.Logger) (*node, error) {
 	if !s.AutoLeaderRebalance {
 		s.LeaderImbalanceInterval = 0
+	}
+	self, err := s.registration(advertise)
+	if err != nil {
+		return nil, errors.Join(err, l.Close())
 	}
 	n := &node{mux: wire.NewMux(l, firstBytesTimeout, logger), failed: make(chan error, 2)}
 	n.controller = controller.New(controller.Config{
@@ -57,6 +65,7 @@ func startNode(ctx context.Context, s Settings, l net.Listener, advertise string
 			UncleanElection:          s.UncleanLeaderElection,
 			LeaderImbalanceInterval:  s.LeaderImbalanceInterval,
 			MetadataVersion:          s.MetadataVersion,
+			Self:                     self,
 			Properties:               s.Properties,
 		},
 		Logger: logger,
@@ -64,14 +73,15 @@ func startNode(ctx context.Context, s Settings, l net.Listener, advertise string
 	if s.SnapshotInterval == 0 {
 		s.SnapshotInterval = never
 	}
+	dial := func(ctx context.Context, addr string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, "tcp", addr)
+	}
 	log, err := raftlog.Open(raftlog.Config{
-		NodeID:    s.NodeID,
-		ClusterID: s.ClusterID,
-		Dir:       s.DataDir,
-		Listener:  n.mux.Raft(),
-		Dial: func(ctx context.Context, addr string) (net.Conn, error) {
-			return new(net.Dialer).DialContext(ctx, "tcp", addr)
-		},
+		NodeID:           s.NodeID,
+		ClusterID:        s.ClusterID,
+		Dir:              s.DataDir,
+		Listener:         n.mux.Raft(),
+		Dial:             dial,
 		Peers:            peersOf(s.Peers),
 		Voters:           peersOf(s.Voters),
 		Context:          ctx,
@@ -115,6 +125,10 @@ func startNode(ctx context.Context, s Settings, l net.Listener, advertise string
 	} else {
 		go func() { n.failed <- n.web.Serve(n.mux.HTTP()) }()
 	}
+	r := registrar{controller: n.controller, directory: log.DirectoryID(), request: self, dial: dial, logger: logger}
+	registering, end := context.WithCancel(context.WithoutCancel(ctx))
+	n.endRegistering = end
+	n.registering.Go(func() { r.run(registering) })
 	return n, nil
 }
 
@@ -144,6 +158,8 @@ func (n *node) stop(ctx context.Context) error {
 			errs = append(errs, fmt.Errorf("%s: %w", what, err))
 		}
 	}
+	n.endRegistering()
+	n.registering.Wait()
 	n.log.HandOver() // while requests are still served: who asks here next is told of the new leader
 	shutdown("stop serving Kafka", n.kafka.Shutdown(ctx))
 	shutdown("stop serving HTTP", n.web.Shutdown(ctx))

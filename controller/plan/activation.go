@@ -9,7 +9,8 @@ import (
 
 // Activation returns what a new active controller writes before anything else. A metadata transaction that the
 // controller before it left open is aborted (KIP-868). A log without a metadata.version, or one whose first
-// transaction had to be aborted, gets its bootstrap records, at Settings.MetadataVersion. Mostly it is nothing.
+// transaction had to be aborted, gets its bootstrap records, at Settings.MetadataVersion. A controller that has not led
+// since it was started registers itself. Mostly it is nothing.
 func Activation(v *View) Result {
 	var recs []records.Record
 	im := v.Image
@@ -18,9 +19,12 @@ func Activation(v *View) Result {
 		recs = append(recs, &records.AbortTransaction{Reason: &reason})
 		im = im.Stable()
 	}
-	if im.MetadataVersion() == 0 {
+	level := im.MetadataVersion()
+	if level == 0 {
+		level = v.Settings.MetadataVersion
 		recs = append(recs, bootstrap(v.Settings)...)
 	}
+	recs = append(recs, v.registerSelf(im, level)...)
 	return Result{Records: recs}
 }
 

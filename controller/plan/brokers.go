@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"fmt"
 	"slices"
 	"unicode/utf8"
 
@@ -54,9 +55,7 @@ func RegisterBroker(v *View, req *kmsg.BrokerRegistrationRequest) Result {
 		Rack:          req.Rack,
 		Fenced:        true,
 	}
-	for _, l := range req.Listeners {
-		reg.EndPoints = append(reg.EndPoints, records.Endpoint{Name: l.Name, Host: l.Host, Port: l.Port, SecurityProtocol: l.SecurityProtocol})
-	}
+	reg.EndPoints = brokerEndPoints(req)
 	for _, f := range req.Features {
 		reg.Features = append(reg.Features, records.FeatureRange{Name: f.Name, Min: f.MinSupportedVersion, Max: f.MaxSupportedVersion})
 	}
@@ -119,16 +118,14 @@ func (v *View) checkRegistration(req *kmsg.BrokerRegistrationRequest, old *image
 	if err := v.checkLogDirs(req); err != nil {
 		return err
 	}
-	if err := checkListeners(req); err != nil {
+	endPoints := brokerEndPoints(req)
+	if err := checkListeners(fmt.Sprintf("broker %d", id), endPoints); err != nil {
 		return err
 	}
 	if err := v.checkFeatures(req); err != nil {
 		return err
 	}
-	size := 16 * len(req.LogDirs)
-	for _, l := range req.Listeners {
-		size += len(l.Name) + len(l.Host) + 16
-	}
+	size := 16*len(req.LogDirs) + endpointBytes(endPoints)
 	for _, f := range req.Features {
 		size += len(f.Name) + 16
 	}
@@ -183,22 +180,39 @@ func reservedDirectory(dir records.UUID) bool {
 	return [15]byte(dir[:15]) == [15]byte{} && dir[15] < 100
 }
 
-// checkListeners refuses listeners that nobody could connect to or that a record could not hold. Apache Kafka 4.3.0
-// takes some of them and breaks when it reads them back.
-func checkListeners(req *kmsg.BrokerRegistrationRequest) *Refusal {
-	names := make(map[string]bool, len(req.Listeners))
+func brokerEndPoints(req *kmsg.BrokerRegistrationRequest) []records.Endpoint {
+	var out []records.Endpoint
 	for _, l := range req.Listeners {
+		out = append(out, records.Endpoint{Name: l.Name, Host: l.Host, Port: l.Port, SecurityProtocol: l.SecurityProtocol})
+	}
+	return out
+}
+
+// endpointBytes is about what the endpoints take in a record.
+func endpointBytes(endPoints []records.Endpoint) int {
+	size := 0
+	for _, e := range endPoints {
+		size += len(e.Name) + len(e.Host) + 16
+	}
+	return size
+}
+
+// checkListeners refuses listeners of a node ("broker 1") that nobody could connect to or that a record could not hold.
+// Apache Kafka 4.3.0 takes some of them and breaks when it reads them back.
+func checkListeners(node string, listeners []records.Endpoint) *Refusal {
+	names := make(map[string]bool, len(listeners))
+	for _, l := range listeners {
 		switch {
 		case l.Name == "" || !storable(l.Name):
-			return refuse(kerr.InvalidRegistration, "A listener of broker %d has no name that can be kept; correct advertised.listeners.", req.BrokerID)
+			return refuse(kerr.InvalidRegistration, "A listener of %s has no name that can be kept; correct advertised.listeners.", node)
 		case names[l.Name]:
-			return refuse(kerr.InvalidRegistration, "Broker %d names listener %s twice; correct advertised.listeners.", req.BrokerID, l.Name)
+			return refuse(kerr.InvalidRegistration, "Two listeners of %s are named %s; correct advertised.listeners.", node, l.Name)
 		case l.Host == "" || !storable(l.Host):
-			return refuse(kerr.InvalidRegistration, "Listener %s of broker %d has no host; set it in advertised.listeners.", l.Name, req.BrokerID)
+			return refuse(kerr.InvalidRegistration, "Listener %s of %s has no host; set it in advertised.listeners.", l.Name, node)
 		case l.Port == 0:
-			return refuse(kerr.InvalidRegistration, "Listener %s of broker %d has port 0; set the port that clients use in advertised.listeners.", l.Name, req.BrokerID)
+			return refuse(kerr.InvalidRegistration, "Listener %s of %s has port 0; set the port that clients use in advertised.listeners.", l.Name, node)
 		case l.SecurityProtocol < 0 || l.SecurityProtocol > maxSecurityProtocol:
-			return refuse(kerr.InvalidRegistration, "Listener %s of broker %d has security protocol %d, which does not exist.", l.Name, req.BrokerID, l.SecurityProtocol)
+			return refuse(kerr.InvalidRegistration, "Listener %s of %s has security protocol %d, which does not exist.", l.Name, node, l.SecurityProtocol)
 		}
 		names[l.Name] = true
 	}

@@ -55,7 +55,8 @@ type Settings struct {
 	UncleanElection          bool                // unclean.leader.election.enable
 	LeaderImbalanceInterval  time.Duration       // leader.imbalance.check.interval.seconds; 0: auto.leader.rebalance.enable is false
 	MetadataVersion          records.MetadataVersion
-	Properties               map[string]string // every property the node was given, for the configs a topic inherits
+	Self                     *kmsg.ControllerRegistrationRequest // how this node registers as a controller; nil: not at all
+	Properties               map[string]string                   // every property the node was given, for the configs a topic inherits
 }
 
 // Sessions is the soft state about brokers that lives with one term of the active controller.

@@ -5,6 +5,7 @@ import (
 	"math"
 	"slices"
 	"strings"
+	"testing"
 
 	"github.com/cockroachdb/datadriven"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -26,6 +27,8 @@ var storyCommands = map[string]func(*story, *datadriven.TestData) string{
 	"silent":             (*story).cmdSilent,
 	"expire":             (*story).cmdExpire,
 	"unregister":         (*story).cmdUnregister,
+	"controller":         (*story).cmdController,
+	"self":               (*story).cmdSelf,
 	"create-topics":      (*story).cmdCreateTopics,
 	"delete-topics":      (*story).cmdDeleteTopics,
 	"alter-partition":    (*story).cmdAlterPartition,
@@ -138,17 +141,10 @@ func (s *story) cmdRegister(d *datadriven.TestData) string {
 	for _, arg := range d.CmdArgs {
 		switch arg.Key {
 		case "listener":
-			var l kmsg.BrokerRegistrationRequestListener
-			if arg.Vals[0] == "none" {
-				continue
+			if arg.Vals[0] != "none" {
+				l := parseListener(s.tb, d, arg.Vals[0])
+				req.Listeners = append(req.Listeners, kmsg.BrokerRegistrationRequestListener{Name: l.Name, Host: l.Host, Port: l.Port, SecurityProtocol: l.SecurityProtocol})
 			}
-			name, rest, _ := strings.Cut(arg.Vals[0], "://")
-			host, port, _ := strings.Cut(rest, ":")
-			l.Name, l.Host = name, host
-			if _, err := fmt.Sscanf(port, "%d/%d", &l.Port, &l.SecurityProtocol); err != nil {
-				d.Fatalf(s.tb, "%s: %v", arg.Vals[0], err)
-			}
-			req.Listeners = append(req.Listeners, l)
 		case "feature":
 			name, levels, _ := strings.Cut(arg.Vals[0], ":")
 			req.Features = slices.DeleteFunc(req.Features, func(f kmsg.BrokerRegistrationRequestFeature) bool { return f.Name == name })
@@ -162,6 +158,18 @@ func (s *story) cmdRegister(d *datadriven.TestData) string {
 		}
 	}
 	return s.result(s.do(func(v *View) Result { return RegisterBroker(v, req) }))
+}
+
+// parseListener reads name://host:port/protocol.
+func parseListener(tb testing.TB, d *datadriven.TestData, text string) (e records.Endpoint) {
+	tb.Helper()
+	name, rest, _ := strings.Cut(text, "://")
+	host, port, _ := strings.Cut(rest, ":")
+	e.Name, e.Host = name, host
+	if _, err := fmt.Sscanf(port, "%d/%d", &e.Port, &e.SecurityProtocol); err != nil {
+		d.Fatalf(tb, "%s: %v", text, err)
+	}
+	return e
 }
 
 // heartbeat is a plan for the heartbeat of a broker that has read the whole log.

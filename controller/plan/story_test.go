@@ -278,6 +278,8 @@ func (s *story) answer(r Result) string {
 		}
 	case *kmsg.UnregisterBrokerResponse:
 		out = code(a.ErrorCode)
+	case *kmsg.ControllerRegistrationResponse:
+		out = code(a.ErrorCode)
 	case *kmsg.AllocateProducerIDsResponse:
 		out = fmt.Sprintf("%s %d+%d", code(a.ErrorCode), a.ProducerIDStart, a.ProducerIDLen)
 	case *kmsg.AlterPartitionResponse:
@@ -352,6 +354,8 @@ func (s *story) short(r records.Record) string {
 			out += " rack=" + *r.Rack
 		}
 		return out + " dirs=" + dirs(r.LogDirs) + ")"
+	case *records.RegisterController:
+		return controllerText(r)
 	case *records.UnregisterBroker:
 		return fmt.Sprintf("UnregisterBroker(%d epoch=%d)", r.BrokerID, r.BrokerEpoch)
 	case *records.BrokerRegistrationChange:

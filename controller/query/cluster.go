@@ -2,6 +2,7 @@ package query
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -14,7 +15,8 @@ const (
 )
 
 // DescribeCluster (v0-2) lists the nodes of the cluster: to whoever wants brokers those and the active controller, as
-// Metadata does; to whoever wants controllers (v1, KIP-919) the quorum. Apache's controllers refuse the first.
+// Metadata does; to whoever wants controllers (v1, KIP-919) the quorum, as far as it has registered itself. Apache's
+// controllers refuse the first.
 // Version 2 (KIP-1073) may ask for fenced brokers too.
 func DescribeCluster(q *Context, req *kmsg.DescribeClusterRequest) kmsg.Response {
 	resp := req.ResponseKind().(*kmsg.DescribeClusterResponse)
@@ -27,9 +29,9 @@ func DescribeCluster(q *Context, req *kmsg.DescribeClusterRequest) kmsg.Response
 	case endpointBroker:
 		nodes, resp.ControllerID = q.clientNodes(req.IncludeFencedBrokers && req.Version >= 2)
 	case endpointController:
-		nodes, resp.ControllerID = q.controllers(), unknownNode
-		if _, ok := q.controller(q.LeaderID); ok {
-			resp.ControllerID = q.LeaderID
+		nodes, resp.ControllerID = q.registeredControllers(), unknownNode
+		if slices.ContainsFunc(nodes, func(n Node) bool { return n.ID == q.LeaderID }) {
+			resp.ControllerID = q.LeaderID // clients give up on a controller that is not listed
 		}
 	default:
 		message := fmt.Sprintf("Endpoint type %d is unknown; ask for %d (brokers) or %d (controllers).", kind, endpointBroker, endpointController)

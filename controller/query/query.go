@@ -128,6 +128,9 @@ func (q *Context) controllers() []Node {
 	if v := q.Image.Voters(); v != nil && len(v.Voters) > 0 {
 		voters = v.Voters
 	}
+	if len(voters) == 0 {
+		return q.registrations()
+	}
 	var out []Node
 	for _, v := range voters {
 		if len(v.Endpoints) == 0 {
@@ -139,17 +142,36 @@ func (q *Context) controllers() []Node {
 		}
 		out = append(out, Node{ID: v.ID, Host: e.Host, Port: int32(e.Port)})
 	}
-	if len(voters) == 0 {
-		for c := range q.Image.Controllers() {
-			if i := slices.IndexFunc(c.EndPoints, func(e records.Endpoint) bool { return e.Name == q.Listener }); i >= 0 {
-				out = append(out, Node{ID: c.ID, Host: c.EndPoints[i].Host, Port: int32(c.EndPoints[i].Port)})
-			} else if len(c.EndPoints) > 0 {
-				out = append(out, Node{ID: c.ID, Host: c.EndPoints[0].Host, Port: int32(c.EndPoints[0].Port)})
-			}
-		}
-	}
 	slices.SortFunc(out, func(a, b Node) int { return cmp.Compare(a.ID, b.ID) })
 	return out
+}
+
+// registrations lists the controllers that have registered themselves, those included that are gone, by id.
+func (q *Context) registrations() []Node {
+	var out []Node
+	for c := range q.Image.Controllers() {
+		if len(c.EndPoints) == 0 {
+			continue
+		}
+		e := c.EndPoints[0]
+		if i := slices.IndexFunc(c.EndPoints, func(e records.Endpoint) bool { return e.Name == q.Listener }); i >= 0 {
+			e = c.EndPoints[i]
+		}
+		out = append(out, Node{ID: c.ID, Host: e.Host, Port: int32(e.Port)})
+	}
+	return out
+}
+
+// registeredControllers lists, by id, the members of the quorum as they have registered themselves (KIP-919). A
+// registration outlives the membership, and below 3.7 there is none: then the members are listed as the quorum knows them.
+func (q *Context) registeredControllers() []Node {
+	members := q.controllers()
+	if !q.Image.MetadataVersion().HasControllerRegistration() {
+		return members
+	}
+	return slices.DeleteFunc(q.registrations(), func(n Node) bool {
+		return !slices.ContainsFunc(members, func(m Node) bool { return m.ID == n.ID })
+	})
 }
 
 // controller returns the member of the quorum with this id.

@@ -252,6 +252,49 @@ func TestAuthorizedOperationsAreToldOnlyIfAsked(t *testing.T) {
 	}
 }
 
+// registered is the cluster after controllers have registered themselves, each somewhere else than the voters' record has it.
+func registered(ids ...int32) *image.Image {
+	e := testCluster().Edit()
+	for i, id := range ids {
+		e.Replay(&records.RegisterController{ControllerID: id, EndPoints: []records.Endpoint{
+			endpoint("OTHER", "nowhere", 1, 0), endpoint("CONTROLLER", fmt.Sprint("r", id), 9095, 0)}}, int64(100+i))
+	}
+	return e.Image()
+}
+
+func TestDescribeClusterListsMembersThatRegistered(t *testing.T) {
+	for name, c := range map[string]struct {
+		change func(q *Context)
+		want   string
+	}{
+		"all":                {func(q *Context) { q.Image = registered(1, 2, 3) }, "1: 1=r1 2=r2 3=r3"},
+		"one not yet":        {func(q *Context) { q.Image = registered(3, 1) }, "1: 1=r1 3=r3"},
+		"not yet the leader": {func(q *Context) { q.Image = registered(2, 3) }, "-1: 2=r2 3=r3"},
+		"one was removed":    {func(q *Context) { q.Image = registered(1, 2, 3, 4) }, "1: 1=r1 2=r2 3=r3"},
+		"none":               {func(q *Context) {}, "-1:"},
+		"before 3.7": {func(q *Context) {
+			e := q.Image.Edit()
+			e.Replay(&records.FeatureLevel{Name: "metadata.version", Level: 14}, 100)
+			q.Image = e.Image()
+		}, "1: 1=c1 2=c2 3=c3"},
+		"another listener": {func(q *Context) { q.Image, q.Listener = registered(1, 2, 3), "NONE" }, "1: 1=r1 2=r2 3=r3"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			q := testContext()
+			c.change(q)
+			req := kmsg.DescribeClusterRequest{Version: 2, EndpointType: 2}
+			resp := overTheWire[*kmsg.DescribeClusterResponse](t, DescribeCluster(q, &req), 2)
+			got := fmt.Sprintf("%d:", resp.ControllerID)
+			for _, b := range resp.Brokers {
+				got += fmt.Sprintf(" %d=%s", b.NodeID, b.Host)
+			}
+			if got != c.want || resp.ErrorCode != 0 {
+				t.Errorf("got  %s (error %d)\nwant %s", got, resp.ErrorCode, c.want)
+			}
+		})
+	}
+}
+
 func TestDescribeCluster(t *testing.T) {
 	for name, c := range map[string]struct {
 		version int16
@@ -265,14 +308,14 @@ func TestDescribeCluster(t *testing.T) {
 		"brokers v0":              {0, 1, false, 1, "error=0 type=1 id=the-cluster controller=1: 1=c1:9094 101=b1:9092 102=b2:9092"},
 		"fenced too":              {2, 1, true, 1, "error=0 type=1 id=the-cluster controller=1: 1=c1:9094 101=b1:9092 102=b2:9092 103=b3:9093(fenced)"},
 		"brokers, no leader":      {2, 1, false, -1, "error=0 type=1 id=the-cluster controller=-1: 101=b1:9092 102=b2:9092"},
-		"controllers":             {2, 2, true, 2, "error=0 type=2 id=the-cluster controller=2: 1=c1:9094 2=c2:9094 3=c3:9094"},
-		"controllers, no leader":  {1, 2, false, -1, "error=0 type=2 id=the-cluster controller=-1: 1=c1:9094 2=c2:9094 3=c3:9094"},
-		"controllers, new leader": {1, 2, false, 9, "error=0 type=2 id=the-cluster controller=-1: 1=c1:9094 2=c2:9094 3=c3:9094"},
+		"controllers":             {2, 2, true, 2, "error=0 type=2 id=the-cluster controller=2: 1=r1:9095 2=r2:9095 3=r3:9095"},
+		"controllers, no leader":  {1, 2, false, -1, "error=0 type=2 id=the-cluster controller=-1: 1=r1:9095 2=r2:9095 3=r3:9095"},
+		"controllers, new leader": {1, 2, false, 9, "error=0 type=2 id=the-cluster controller=-1: 1=r1:9095 2=r2:9095 3=r3:9095"},
 		"unknown":                 {2, 9, false, 1, "error=115 type=1 id= controller=-1:"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			q := testContext()
-			q.LeaderID = c.leader
+			q.Image, q.LeaderID = registered(1, 2, 3), c.leader
 			req := kmsg.DescribeClusterRequest{Version: c.version, EndpointType: c.kind, IncludeFencedBrokers: c.fenced}
 			resp := overTheWire[*kmsg.DescribeClusterResponse](t, DescribeCluster(q, &req), c.version)
 			got := fmt.Sprintf("error=%d type=%d id=%s controller=%d:", resp.ErrorCode, resp.EndpointType, resp.ClusterID, resp.ControllerID)
