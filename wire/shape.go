@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -24,6 +25,7 @@ type shape struct {
 	memory   int64 // bytes of the Go value itself
 	flexible bool  // lengths are varints (KIP-482)
 	pointer  bool  // text that may be absent
+	nullable bool  // bytes or an array that may be absent; kmsg reads any absent one as empty, Kafka does not
 	elem     *shape
 	fields   []field // of a structure, in the order of the wire
 	tagged   []field // of a structure, in its tags
@@ -170,7 +172,7 @@ func (p *prober) value(v reflect.Value, at int) *shape {
 		s.kind, s.least = optional, 1
 		s.elem = p.structure(v.Elem(), at+1)
 	case reflect.Slice:
-		s.least = length(4)
+		s.least, s.nullable = length(4), p.nullable(v)
 		if t.Elem().Kind() == reflect.Uint8 {
 			s.kind = blob
 			break
@@ -181,6 +183,17 @@ func (p *prober) value(v reflect.Value, at int) *shape {
 		panic(fmt.Sprintf("wire: kmsg has begun to use %s", t))
 	}
 	return s
+}
+
+// nullable says whether the absence of a list is encoded otherwise than that there is nothing in it.
+func (p *prober) nullable(v reflect.Value) bool {
+	saved := reflect.New(v.Type()).Elem()
+	saved.Set(v)
+	defer v.Set(saved)
+	v.SetZero()
+	absent := p.root.AppendTo(nil)
+	v.Set(reflect.MakeSlice(v.Type(), 0, 0))
+	return !bytes.Equal(absent, p.root.AppendTo(nil))
 }
 
 // change makes v different, each time it is called; lists become longer.
@@ -261,7 +274,7 @@ func firstDifference(a, b []byte, start int) int {
 	return -1
 }
 
-// walk goes over bytes by their shape. It is bad if kmsg could not decode them.
+// walk goes over bytes by their shape. It is bad if kmsg could not decode them, or Kafka would not.
 type walk struct {
 	reader
 	memory int64 // what decoding has allocated up to here
@@ -311,9 +324,17 @@ func (w *walk) value(s *shape) {
 			w.allocate(s.memory)
 		}
 	case blob:
-		w.skip(max(0, w.length(s)))
+		n := w.length(s)
+		if n < 0 && !s.nullable {
+			w.fail()
+			break
+		}
+		w.skip(max(0, n))
 	case array:
 		n := w.length(s)
+		if n < 0 && !s.nullable {
+			w.fail()
+		}
 		if n <= 0 {
 			break
 		}

@@ -2,6 +2,7 @@ package wire
 
 import (
 	"math"
+	"strings"
 	"testing"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -56,3 +57,41 @@ func TestHalfARequestDoesNotFit(t *testing.T) {
 		}
 	}
 }
+
+// kmsg takes an absent list for an empty one wherever it stands. Where Kafka's schema has no absence, Kafka closes the
+// connection, and so does this server: to some requests "none" and "all" differ.
+func TestOnlyWhatMayBeAbsentIsAbsent(t *testing.T) {
+	for name, c := range map[string]struct {
+		req   kmsg.Request
+		body  string
+		takes bool
+	}{
+		"Metadata's topics":                     {&kmsg.MetadataRequest{Version: 9}, "\x00\x00\x00\x00\x00", true},
+		"Metadata's topics, before version 1":   {&kmsg.MetadataRequest{Version: 0}, "\xff\xff\xff\xff", false},
+		"Metadata's topics, from version 1":     {&kmsg.MetadataRequest{Version: 1}, "\xff\xff\xff\xff", true},
+		"CreateTopics' topics":                  {&kmsg.CreateTopicsRequest{Version: 5}, "\x00\x00\x00\x00\x00\x00\x00", false},
+		"CreateTopics without topics":           {&kmsg.CreateTopicsRequest{Version: 5}, "\x01\x00\x00\x00\x00\x00\x00", true},
+		"CreateTopics' topics, not flexible":    {&kmsg.CreateTopicsRequest{Version: 2}, "\xff\xff\xff\xff\x00\x00\x00\x00\x00", false},
+		"an Envelope's request":                 {&kmsg.EnvelopeRequest{}, "\x00\x01\x01\x00", false},
+		"an Envelope's principal":               {&kmsg.EnvelopeRequest{}, "\x01\x00\x01\x00", true},
+		"a heartbeat's failed directories, tag": {&kmsg.BrokerHeartbeatRequest{Version: 1}, zeros(22) + "\x01\x00\x01\x00", false},
+		"a heartbeat's cordoned ones, tag":      {&kmsg.BrokerHeartbeatRequest{Version: 2}, zeros(22) + "\x01\x01\x01\x00", true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, err := shapeOf(c.req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			fresh := kmsg.RequestForKey(c.req.Key())
+			fresh.SetVersion(c.req.GetVersion())
+			if err := fresh.ReadFrom([]byte(c.body)); err != nil {
+				t.Fatalf("even kmsg does not take it: %v", err)
+			}
+			if _, err := s.weigh([]byte(c.body), math.MaxInt64); (err == nil) != c.takes {
+				t.Errorf("weigh: %v", err)
+			}
+		})
+	}
+}
+
+func zeros(n int) string { return strings.Repeat("\x00", n) }
