@@ -30,6 +30,7 @@ import (
 type Config struct {
 	NodeID         int32
 	ListenerName   string // of this node's endpoint in the voter set
+	HideController bool   // keeps the active controller out of what brokers' clients are told, see query.Context
 	Settings       plan.Settings
 	Clock          func() time.Time // nil: the wall clock
 	Rand           *rand.Rand       // nil: seeded at random; used by the run loop only
@@ -43,6 +44,7 @@ type Config struct {
 type Controller struct {
 	nodeID       int32
 	listenerName string
+	hidden       bool
 	clusterID    string
 	logger       *slog.Logger
 	clock        func() time.Time
@@ -82,6 +84,7 @@ func New(cfg Config) *Controller {
 	c := &Controller{
 		nodeID:       cfg.NodeID,
 		listenerName: cfg.ListenerName,
+		hidden:       cfg.HideController,
 		logger:       cfg.Logger,
 		clock:        cfg.Clock,
 		sessions:     newSessions(cfg.Settings.SessionTimeout),
@@ -246,7 +249,7 @@ func (c *Controller) context() *query.Context {
 	leader, _ := c.log.Leader()
 	return &query.Context{
 		Image: c.Image(), ClusterID: c.clusterID, NodeID: c.nodeID, LeaderID: leader,
-		Listener: c.listenerName, Voters: c.log.Voters(), Versions: versions, Properties: c.writer.settings.Properties,
+		Listener: c.listenerName, HideController: c.hidden, Voters: c.log.Voters(), Versions: versions, Properties: c.writer.settings.Properties,
 	}
 }
 

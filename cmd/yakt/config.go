@@ -25,6 +25,7 @@ type Settings struct {
 	ClusterID       string                  // empty: the stored one, or a new one in an empty directory
 	MetadataVersion records.MetadataVersion // used at the first start only
 	HTTP            string                  // httpOff, httpRead or httpFull
+	ListController  bool                    // brokers' clients are told of the active controller, and to send their changes to it
 
 	BrokerSessionTimeout     time.Duration
 	NumPartitions            int32
@@ -85,6 +86,7 @@ func defaultSettings() Settings {
 		ListenerName:             "CONTROLLER",
 		MetadataVersion:          records.LatestMetadataVersion,
 		HTTP:                     httpFull,
+		ListController:           true,
 		BrokerSessionTimeout:     9 * time.Second,
 		NumPartitions:            1,
 		DefaultReplicationFactor: 1,
@@ -122,6 +124,9 @@ func (c *serverCmd) settings() (Settings, error) {
 		if f.flag != nil {
 			*f.setting = *f.flag
 		}
+	}
+	if c.ListController != nil {
+		s.ListController = *c.ListController
 	}
 	if c.MetadataVersion != nil {
 		v, err := records.ParseMetadataVersion(*c.MetadataVersion)

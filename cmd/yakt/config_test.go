@@ -67,7 +67,7 @@ func TestNoArgumentsAreTheDocumentedOnes(t *testing.T) {
 	if !reflect.DeepEqual(bare, spelled) {
 		t.Errorf("yakt alone is %+v,\nspelled out it is %+v", bare, spelled)
 	}
-	if bare.MetadataVersion != records.LatestMetadataVersion || bare.ListenerName != "CONTROLLER" || bare.ClusterID != "" || bare.Advertise != "" {
+	if bare.MetadataVersion != records.LatestMetadataVersion || bare.ListenerName != "CONTROLLER" || bare.ClusterID != "" || bare.Advertise != "" || !bare.ListController {
 		t.Errorf("defaults: %+v", bare)
 	}
 }
@@ -100,9 +100,9 @@ log.dirs=/data/from/file
 		t.Errorf("defaults beside a file: %+v", s)
 	}
 	s = mustSettings(t, file, "-i", "6", "-a", "127.0.0.1:7000", "--advertise", "example.org:7001", "--listener-name", "FLAG",
-		"-d", "/data/from/flag", "--cluster-id", someClusterID, "--metadata-version", "4.0-IV3")
+		"-d", "/data/from/flag", "--cluster-id", someClusterID, "--metadata-version", "4.0-IV3", "--list-controller=false")
 	if s.NodeID != 6 || s.Addr != "127.0.0.1:7000" || s.Advertise != "example.org:7001" || s.ListenerName != "FLAG" ||
-		s.DataDir != "/data/from/flag" || s.ClusterID != someClusterID || s.MetadataVersion.String() != "4.0-IV3" {
+		s.DataDir != "/data/from/flag" || s.ClusterID != someClusterID || s.MetadataVersion.String() != "4.0-IV3" || s.ListController {
 		t.Errorf("with flags: %+v", s)
 	}
 }

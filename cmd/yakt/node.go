@@ -55,8 +55,9 @@ func startNode(ctx context.Context, s Settings, l net.Listener, advertise string
 	}
 	n := &node{mux: wire.NewMux(l, firstBytesTimeout, logger), failed: make(chan error, 2)}
 	n.controller = controller.New(controller.Config{
-		NodeID:       s.NodeID,
-		ListenerName: s.ListenerName,
+		NodeID:         s.NodeID,
+		ListenerName:   s.ListenerName,
+		HideController: !s.ListController,
 		Settings: plan.Settings{
 			SessionTimeout:           s.BrokerSessionTimeout,
 			NumPartitions:            s.NumPartitions,

@@ -29,6 +29,7 @@ type serverCmd struct {
 	MetadataVersion *string `placeholder:"VERSION" help:"Kafka's metadata.version for a first start; brokers of an older Kafka need an older one (4.3-IV0)."`
 	Config          string  `placeholder:"FILE" help:"A Kafka server.properties; flags win over it."`
 	HTTP            *string `placeholder:"off|read|full" help:"What is served by HTTP: nothing, reads and health only, or changes too (full)."`
+	ListController  *bool   `placeholder:"BOOL" help:"Whether clients that bootstrap here are told of the active controller, beside the brokers (true)."`
 	LogLevel        string  `default:"info" enum:"debug,info,warn,error" help:"The least that is logged to standard error: debug, info, warn or error (${default})."`
 }
 

@@ -46,6 +46,27 @@ func TestMetadataNamesControllerAndBrokers(t *testing.T) {
 	}
 }
 
+func TestControllerIsNotListedWhereItShallNotBe(t *testing.T) {
+	y := harness.StartYakt(t, "--list-controller=false")
+	client, ctx := admin(t, y)
+	m, err := client.Metadata(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if m.Controller != -1 || len(m.Brokers) != 0 {
+		t.Errorf("without brokers: nodes %v with controller %d", m.Brokers.NodeIDs(), m.Controller)
+	}
+	harness.StartStandIn(t, y, 102)
+	harness.StartStandIn(t, y, 101)
+	client, ctx = admin(t, y)
+	if m, err = client.Metadata(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if ids := m.Brokers.NodeIDs(); !slices.Equal(ids, []int32{101, 102}) || !slices.Contains(ids, m.Controller) {
+		t.Errorf("nodes %v with controller %d", ids, m.Controller)
+	}
+}
+
 func TestTopicFromCreationToDeletion(t *testing.T) {
 	y := harness.StartYakt(t)
 	for _, id := range []int32{101, 102, 103} {
