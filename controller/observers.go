@@ -335,6 +335,7 @@ func (o *observers) describeQuorum(req *kmsg.DescribeQuorumRequest) (kmsg.Respon
 			for _, p := range t.Partitions {
 				out := kmsg.NewDescribeQuorumResponseTopicPartition()
 				out.Partition, out.ErrorCode = p.Partition, kerr.UnknownTopicOrPartition.Code
+				out.ErrorMessage = kmsg.StringPtr(kerr.UnknownTopicOrPartition.Description)
 				topic.Partitions = append(topic.Partitions, out)
 			}
 			resp.Topics = append(resp.Topics, topic)
@@ -345,7 +346,7 @@ func (o *observers) describeQuorum(req *kmsg.DescribeQuorumRequest) (kmsg.Respon
 	out := kmsg.NewDescribeQuorumResponseTopicPartition()
 	out.LeaderID, out.LeaderEpoch, out.HighWatermark = leader, epoch, -1
 	if leader != o.c.nodeID {
-		out.ErrorCode = kerr.NotLeaderForPartition.Code
+		out.ErrorCode, out.ErrorMessage = kerr.NotLeaderForPartition.Code, kmsg.StringPtr(kerr.NotLeaderForPartition.Description)
 	} else {
 		o.quorumState(req.Version, resp, &out)
 	}

@@ -126,7 +126,7 @@ func startNode(ctx context.Context, s Settings, l net.Listener, advertise string
 	} else {
 		go func() { n.failed <- n.web.Serve(n.mux.HTTP()) }()
 	}
-	r := registrar{controller: n.controller, directory: log.DirectoryID(), request: self, dial: dial, logger: logger}
+	r := registrar{controller: n.controller, log: log, request: self, dial: dial, logger: logger}
 	registering, end := context.WithCancel(context.WithoutCancel(ctx))
 	n.endRegistering = end
 	n.registering.Go(func() { r.run(registering) })

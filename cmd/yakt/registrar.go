@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"slices"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -14,6 +15,7 @@ import (
 
 	"yakt/controller"
 	"yakt/controller/plan"
+	"yakt/raftlog"
 	"yakt/records"
 	"yakt/wire"
 )
@@ -33,7 +35,7 @@ const (
 // matter whether an answer was lost or who leads next.
 type registrar struct {
 	controller *controller.Controller
-	directory  records.UUID // by which this node is a member; another process of its id has another
+	log        *raftlog.Log
 	request    *kmsg.ControllerRegistrationRequest
 	dial       func(ctx context.Context, addr string) (net.Conn, error)
 	logger     *slog.Logger
@@ -86,14 +88,18 @@ func (r *registrar) due() bool {
 		r.said = ""
 		return false
 	}
-	if voters := im.Voters(); voters != nil {
-		for _, v := range voters.Voters {
-			if v.ID == r.request.ControllerID && v.DirectoryID == r.directory {
-				return true
-			}
-		}
+	self := r.log.DirectoryID() // an emptied node has another, and its successor under its id another again
+	return slices.ContainsFunc(r.voters().Voters, func(v records.Voter) bool {
+		return v.ID == r.request.ControllerID && v.DirectoryID == self
+	})
+}
+
+// voters are those that the image names, or that raft knows while it names none.
+func (r *registrar) voters() *records.KRaftVoters {
+	if v := r.controller.Image().Voters(); v != nil {
+		return v
 	}
-	return false
+	return &records.KRaftVoters{Voters: r.log.Voters()}
 }
 
 // register asks the leader once.
@@ -119,7 +125,7 @@ func (r *registrar) ask(ctx context.Context, leader int32) (kmsg.Response, error
 	if leader == r.request.ControllerID {
 		return r.controller.Handle(ctx, controller.Caller{ClientID: clientID}, r.request)
 	}
-	addr, ok := r.controller.Image().Voters().Address(leader)
+	addr, ok := r.voters().Address(leader)
 	if !ok {
 		return nil, errors.New("the leader's address is not known yet")
 	}
