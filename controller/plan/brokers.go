@@ -36,7 +36,8 @@ func (v *View) currentBroker(id int32, epoch int64) (*image.Broker, *Refusal) {
 
 // RegisterBroker (v0–4) makes a broker process known and gives it its epoch: the offset of the operation's first
 // record. What an earlier process of the same id left in ISRs goes first; when it did not stop cleanly (v3, KIP-966)
-// it leaves the ELRs, too. The same process may register again and keeps its epoch and state.
+// it leaves the ELRs, too. The same process may register again and keeps its epoch and state. Another one has to wait while the
+// earlier is heard from, unless that was fenced and has stopped cleanly.
 //
 // If the earlier process left more behind than [MaxRecords] allow, the plan writes that many changes and answers
 // DUPLICATE_BROKER_REGISTRATION, which brokers try again after.
@@ -68,7 +69,7 @@ func RegisterBroker(v *View, req *kmsg.BrokerRegistrationRequest) Result {
 	if known && old.IncarnationID == records.UUID(req.IncarnationID) {
 		reg.BrokerEpoch, reg.Fenced, reg.InControlledShutdown = old.Epoch, old.Fenced, old.InControlledShutdown
 	} else {
-		clean := known && req.Version >= 3 && req.PreviousBrokerEpoch == old.Epoch
+		clean := known && stoppedCleanly(req, old)
 		var done bool
 		if recs, done = v.forgetIncarnation(req.BrokerID, clean); !done {
 			err := refuse(kerr.DuplicateBrokerRegistration,
@@ -82,6 +83,12 @@ func RegisterBroker(v *View, req *kmsg.BrokerRegistrationRequest) Result {
 	}
 	resp.BrokerEpoch = reg.BrokerEpoch
 	return Result{Response: resp, Records: append(recs, reg), Session: session}
+}
+
+// stoppedCleanly says whether the process that registered as old has ended, and that in order (v3, KIP-966): the last thing
+// it does is to leave its epoch in its log directories, where the next process finds it.
+func stoppedCleanly(req *kmsg.BrokerRegistrationRequest, old *image.Broker) bool {
+	return req.Version >= 3 && req.PreviousBrokerEpoch == old.Epoch
 }
 
 // forgetIncarnation returns the changes of the partitions that still count on an earlier process of the broker, and
@@ -108,7 +115,8 @@ func (v *View) checkRegistration(req *kmsg.BrokerRegistrationRequest, old *image
 		return refuse(kerr.InvalidRegistration, "%d is no broker id; set node.id to 0 or more.", id)
 	case v.Settings.ControllerIDs != nil && v.Settings.ControllerIDs(id):
 		return refuse(kerr.InvalidRegistration, "Id %d is a controller's; give the broker another node.id.", id)
-	case old != nil && !old.ByHand() && old.IncarnationID != records.UUID(req.IncarnationID) && v.Sessions.Alive(id, old.Epoch, v.Now):
+	case old != nil && !old.ByHand() && old.IncarnationID != records.UUID(req.IncarnationID) && v.Sessions.Alive(id, old.Epoch, v.Now) &&
+		!(old.Fenced && stoppedCleanly(req, old)):
 		return refuse(kerr.DuplicateBrokerRegistration,
 			"Another process was heard from as broker %d within the last %v. If it was just stopped, wait; if not, give one of them another node.id.",
 			id, v.Settings.SessionTimeout)

@@ -36,12 +36,19 @@ func TestBrokerByBootstrapServers(t *testing.T) {
 	if y.MustMetadata(t).Unfenced(b.ID) {
 		t.Error("a broker that left as it should is still unfenced")
 	}
+	// It comes back before its session would have ended, and shows that it stopped cleanly.
+	b.Start(t)
+	b.WaitRunning(t)
+	if strings.Contains(b.Log(), "DUPLICATE_BROKER_REGISTRATION") {
+		t.Errorf("a broker that had stopped cleanly was not let in at once:\n%s", b.Log())
+	}
+	b.Stop(t)
 }
 
 // TestTwoBrokers has one that was told its controllers by voters and one by addresses. They replicate; one dies, and the
 // other serves what both had.
 func TestTwoBrokers(t *testing.T) {
-	y := harness.StartYakt(t, "--config", propertiesFile(t, "broker.session.timeout.ms=3000"))
+	y := harness.StartYakt(t, "--list-controller=false", "--config", propertiesFile(t, "broker.session.timeout.ms=3000"))
 	first := StartBroker(t, Current, 101, y, ByVoters(y))
 	second := StartBroker(t, Current, 102, y, ByBootstrapServers(y), "broker.heartbeat.interval.ms=1000")
 	first.WaitRunning(t)
@@ -49,7 +56,13 @@ func TestTwoBrokers(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	client := first.Client(t, kgo.ConsumeTopics("shared"))
-	if _, err := kadm.NewClient(client).CreateTopic(ctx, 4, 2, nil, "shared"); err != nil {
+	// Who bootstraps from the controller is told of the brokers alone, and one of them passes this on.
+	direct, err := kgo.NewClient(kgo.SeedBrokers(y.Addr))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer direct.Close()
+	if _, err := kadm.NewClient(direct).CreateTopic(ctx, 4, 2, nil, "shared"); err != nil {
 		t.Fatal(err)
 	}
 	produce(t, ctx, client, "shared", 1000)

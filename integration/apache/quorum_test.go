@@ -3,6 +3,7 @@ package apache
 import (
 	"context"
 	"fmt"
+	"net"
 	"strings"
 	"testing"
 	"time"
@@ -52,6 +53,16 @@ func TestBrokerOutlivesTheLeader(t *testing.T) {
 	}
 	if n := strings.Count(out, "Follower"); n != 2 {
 		t.Errorf("%d followers:\n%s", n, out)
+	}
+	out = Tool(t, Current, "org.apache.kafka.tools.ClusterTool", "list-endpoints", "--bootstrap-controller", addrs[1])
+	for _, addr := range addrs {
+		if _, port, _ := net.SplitHostPort(addr); !strings.Contains(out, port) {
+			t.Errorf("kafka-cluster list-endpoints does not list the controller at %s:\n%s", addr, out)
+		}
+	}
+	out = Tool(t, Current, "org.apache.kafka.tools.FeatureCommand", "--bootstrap-controller", addrs[2], "describe")
+	if !strings.Contains(out, "metadata.version") || !strings.Contains(out, "4.3-IV0") {
+		t.Errorf("kafka-features describe:\n%s", out)
 	}
 	b.Stop(t)
 }
