@@ -51,6 +51,7 @@ func refusal(req kmsg.Request, r *plan.Refusal) kmsg.Response {
 			out := kmsg.NewCreateTopicsResponseTopic()
 			out.Topic, out.ErrorCode, out.ErrorMessage = t.Topic, code, message
 			out.NumPartitions, out.ReplicationFactor = -1, -1
+			out.Configs = []kmsg.CreateTopicsResponseTopicConfig{} // none, rather than not known
 			resp.Topics = append(resp.Topics, out)
 		}
 		return resp

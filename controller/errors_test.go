@@ -44,6 +44,9 @@ func TestEveryChangeCanBeRefused(t *testing.T) {
 				t.Fatalf("%s v%d: %+v", kmsg.NameForKey(key), version, resp)
 			}
 			resp.AppendTo(nil)
+			if r, ok := resp.(*kmsg.CreateTopicsResponse); ok && r.Topics[0].Configs == nil {
+				t.Errorf("v%d: configs are null, where Apache has none", version)
+			}
 			if a.forwardable && !saysNotController(resp) {
 				t.Errorf("%s v%d: a broker would not notice: %+v", kmsg.NameForKey(key), version, resp)
 			}

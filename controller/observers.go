@@ -344,7 +344,7 @@ func (o *observers) describeQuorum(req *kmsg.DescribeQuorumRequest) (kmsg.Respon
 	}
 	leader, epoch := o.c.log.Leader()
 	out := kmsg.NewDescribeQuorumResponseTopicPartition()
-	out.LeaderID, out.LeaderEpoch, out.HighWatermark = leader, epoch, -1
+	out.LeaderID, out.LeaderEpoch = leader, epoch
 	if leader != o.c.nodeID {
 		out.ErrorCode, out.ErrorMessage = kerr.NotLeaderForPartition.Code, kmsg.StringPtr(kerr.NotLeaderForPartition.Description)
 	} else {
