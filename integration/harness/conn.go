@@ -37,7 +37,12 @@ func DialKafka(ctx context.Context, addr, clientID string) (*Conn, error) {
 
 // Request sends a request at its version and reads the answer. After an error the connection is of no more use.
 func (c *Conn) Request(req kmsg.Request) (kmsg.Response, error) {
-	if err := c.SetDeadline(time.Now().Add(requestTimeout)); err != nil {
+	return c.RequestWithin(req, requestTimeout)
+}
+
+// RequestWithin is Request for who will not wait as long.
+func (c *Conn) RequestWithin(req kmsg.Request, patience time.Duration) (kmsg.Response, error) {
+	if err := c.SetDeadline(time.Now().Add(patience)); err != nil {
 		return nil, err
 	}
 	c.next++

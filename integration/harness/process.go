@@ -3,6 +3,7 @@
 //	process.go    any program: started in a group of its own, its output kept, gone when the test is
 //	yakt.go       the yakt binary, built once per test process; kill, stop and restart on the same port
 //	quorum.go     three of them that are one
+//	network.go    a network of namespaces for them, to cut
 //	metadata.go   GET /get_metadata as tests read it
 //	conn.go       one plain connection that speaks kmsg, for requests that no client library sends
 //	standin.go    a broker without data: it registers and heartbeats, so that topics can be placed

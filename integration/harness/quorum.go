@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -21,13 +22,28 @@ type Quorum struct {
 	Nodes [3]*Yakt
 }
 
-// StartQuorum runs the three commands that the README has, and waits until all three vote.
-func StartQuorum(t testing.TB) *Quorum {
+// StartQuorum runs the three commands that the README has, with further arguments for all, and waits until all three vote.
+func StartQuorum(t testing.TB, args ...string) *Quorum {
+	t.Helper()
+	return startQuorum(t, func(int) *Yakt { return &Yakt{Addr: FreeAddr(t), args: args} })
+}
+
+// startQuorum starts the nodes, which place gives their addresses.
+func startQuorum(t testing.TB, place func(i int) *Yakt) *Quorum {
 	t.Helper()
 	q := &Quorum{}
-	q.Nodes[0] = StartYakt(t, "-i", "1")
-	q.Nodes[1] = StartYakt(t, "-i", "2", "-e", "1/"+q.Nodes[0].Addr)
-	q.Nodes[2] = StartYakt(t, "-i", "3", "-e", "1/"+q.Nodes[0].Addr+",2/"+q.Nodes[1].Addr)
+	var peers []string
+	for i := range q.Nodes {
+		y := place(i)
+		y.Dir, y.life = filepath.Join(TempDir(t), "yakt"), t
+		y.args = append(slices.Clone(y.args), "-i", strconv.Itoa(i+1))
+		if i > 0 {
+			y.args = append(y.args, "-e", strings.Join(peers, ","))
+		}
+		peers = append(peers, fmt.Sprintf("%d/%s", i+1, y.Addr))
+		y.Start(t)
+		q.Nodes[i] = y
+	}
 	for _, y := range q.Nodes {
 		if y.ClusterID != q.Nodes[0].ClusterID {
 			t.Fatalf("%s is of cluster %s, the first node of %s", y.Addr, y.ClusterID, q.Nodes[0].ClusterID)

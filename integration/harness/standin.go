@@ -95,7 +95,7 @@ func (s *StandIn) session(ctx context.Context, y *Yakt, tick *time.Ticker, incar
 	defer context.AfterFunc(ctx, func() { conn.Close() })()
 	for {
 		if *epoch < 0 {
-			registered, err := conn.Request(s.registration(y, incarnation, dir))
+			registered, err := conn.Request(Registration(y.ClusterID, s.ID, s.Addr, incarnation, dir))
 			if err != nil {
 				return err
 			}
@@ -129,13 +129,14 @@ func (s *StandIn) session(ctx context.Context, y *Yakt, tick *time.Ticker, incar
 	}
 }
 
-func (s *StandIn) registration(y *Yakt, incarnation, dir [16]byte) kmsg.Request {
+// Registration is the request with which a process registers as a broker at this address.
+func Registration(clusterID string, id int32, addr string, incarnation, dir [16]byte) *kmsg.BrokerRegistrationRequest {
 	req := kmsg.NewPtrBrokerRegistrationRequest()
 	req.SetVersion(3)
-	req.BrokerID, req.ClusterID, req.IncarnationID = s.ID, y.ClusterID, incarnation
+	req.BrokerID, req.ClusterID, req.IncarnationID = id, clusterID, incarnation
 	req.LogDirs = [][16]byte{dir}
 	req.PreviousBrokerEpoch = -1
-	host, port, _ := net.SplitHostPort(s.Addr)
+	host, port, _ := net.SplitHostPort(addr)
 	number, _ := strconv.Atoi(port)
 	req.Listeners = []kmsg.BrokerRegistrationRequestListener{{Name: "PLAINTEXT", Host: host, Port: uint16(number)}}
 	for _, f := range []struct {

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -28,6 +29,7 @@ type Yakt struct {
 	Dir       string
 	ClusterID string
 	args      []string
+	prefix    []string   // of the command, when it is not run as it is
 	life      testing.TB // the test that the process may not outlive
 	process   *Process
 }
@@ -51,7 +53,7 @@ func (y *Yakt) Start(t testing.TB) {
 
 // Launch is Start without the wait, for a server that needs others to be ready.
 func (y *Yakt) Launch() {
-	y.process = StartServer(y.life, append([]string{"-a", y.Addr, "-d", y.Dir}, y.args...)...)
+	y.process = startServer(y.life, y.prefix, append([]string{"-a", y.Addr, "-d", y.Dir}, y.args...)...)
 }
 
 // Attach takes over a server that was started with arguments of the test's own, and waits until it is ready.
@@ -82,7 +84,13 @@ func (y *Yakt) WaitReady(t testing.TB) {
 // looks at: the program may not panic, nor race in a build that would notice.
 func StartServer(t testing.TB, args ...string) *Process {
 	t.Helper()
-	cmd := exec.Command(Binary(t), append([]string{"server"}, args...)...)
+	return startServer(t, nil, args...)
+}
+
+func startServer(t testing.TB, prefix []string, args ...string) *Process {
+	t.Helper()
+	command := append(append(slices.Clone(prefix), Binary(t), "server"), args...)
+	cmd := exec.Command(command[0], command[1:]...)
 	cmd.Dir = TempDir(t) // where a default data directory would go
 	p := StartProcess(t, "yakt", cmd)
 	t.Cleanup(func() {
@@ -173,7 +181,7 @@ func FreeAddr(t testing.TB) string {
 }
 
 // Binary is the path of the program, built at the first call in this test process. YAKT_TEST_RACE=1 builds it with the
-// race detector.
+// race detector, YAKT_TEST_TAGS with build tags.
 func Binary(t testing.TB) string {
 	t.Helper()
 	path, err := buildOnce()
@@ -197,6 +205,9 @@ var buildOnce = sync.OnceValues(func() (string, error) {
 	args := []string{"build", "-o", path}
 	if os.Getenv("YAKT_TEST_RACE") == "1" {
 		args = append(args, "-race")
+	}
+	if tags := os.Getenv("YAKT_TEST_TAGS"); tags != "" {
+		args = append(args, "-tags", tags)
 	}
 	cmd := exec.Command("go", append(args, "./cmd/yakt")...)
 	cmd.Dir = root
