@@ -135,6 +135,7 @@ var mayImport = map[string][]string{
 	"integration/http":         {"records", "controller", "controller/image", "httpapi", "integration/harness"},
 	"integration/sim":          {"records", "controller", "controller/image", "controller/plan", "controller/query", "integration/linear/model"},
 	"integration/linear/model": {},
+	"integration/linear":       {"integration/harness", "integration/linear/model"},
 }
 
 func TestImportsFollowTheHouse(t *testing.T) {

@@ -19,6 +19,15 @@ func (s BrokerState) equal(o State) bool {
 	return ok && s == t
 }
 
+func (s BrokerState) looks(o State) bool {
+	t, ok := o.(BrokerState)
+	if !ok || s.Registered != t.Registered || !s.Registered {
+		return ok && s.Registered == t.Registered
+	}
+	_, ok = s.has(t.Epoch)
+	return ok && s.Process == t.Process
+}
+
 // has says whether the registration may have this epoch; if so, that is what is known from then on.
 func (s BrokerState) has(epoch int64) (BrokerState, bool) {
 	switch {

@@ -12,6 +12,8 @@ func (s ConfigState) equal(o State) bool {
 	return ok && maps.Equal(s.Set, t.Set)
 }
 
+func (s ConfigState) looks(o State) bool { return s.equal(o) }
+
 func (s ConfigState) step(in Input, out Output) (State, bool) {
 	if !out.Unknown && out.Code != 0 {
 		return s, true // which configs there may be says the controller

@@ -36,9 +36,11 @@ const (
 	UnregisterBroker                //
 	Heartbeat                       // Epoch
 	AllocateProducerIDs             // → First, Count
+	Look                            // → State: all there is to know, seen while nothing is under way
+	SeeTopic                        // Configs: some that it had → ID, unless zero: what a node showed, and since when it may have known it
 )
 
-var kindNames = [...]string{"create", "validate", "delete", "grow", "set configs of", "replace configs of", "register", "unregister", "heartbeat of", "allocate"}
+var kindNames = [...]string{"create", "validate", "delete", "grow", "set configs of", "replace configs of", "register", "unregister", "heartbeat of", "allocate", "look at", "see"}
 
 func (k Kind) String() string { return kindNames[k] }
 
@@ -77,12 +79,15 @@ type Output struct {
 	Epoch   int64
 	First   int64
 	Count   int64
+	State   State
 }
 
 // State is the state of one object. Values are immutable.
 type State interface {
 	// step is what the operation does, and whether it could have been answered so.
 	step(in Input, out Output) (State, bool)
+	// looks says whether somebody who knows everything could see the state as this one.
+	looks(State) bool
 	equal(State) bool
 }
 
@@ -119,7 +124,11 @@ func New(initial func(Object) State) porcupine.Model {
 			if !ok {
 				s = begin(in.Object)
 			}
-			next, ok := s.step(in, output.(Output))
+			out := output.(Output)
+			if in.Kind == Look {
+				return s.looks(out.State), out.State
+			}
+			next, ok := s.step(in, out)
 			return ok, next
 		},
 		Equal: func(a, b any) bool {
@@ -170,6 +179,8 @@ func Describe(in Input, out Output) string {
 	switch {
 	case out.Unknown:
 		b.WriteString(" → unknown")
+	case in.Kind == Look:
+		fmt.Fprintf(&b, " → %+v", out.State)
 	case out.Code != 0:
 		fmt.Fprintf(&b, " → %v", kerr.ErrorForCode(out.Code))
 	default:

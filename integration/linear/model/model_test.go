@@ -20,6 +20,7 @@ func TestHistoriesAreToldApart(t *testing.T) {
 	one, two := [16]byte{1}, [16]byte{2}
 	value := func(s string) map[string]*string { return map[string]*string{"retention.ms": &s} }
 	broker := Object{Broker, "101"}
+	broker101 := Object{Configs, "101"}
 	ids := Object{Type: ProducerIDs}
 	create := Input{Kind: CreateTopic, Object: orders, Partitions: 3}
 	remove := Input{Kind: DeleteTopic, Object: orders}
@@ -58,6 +59,23 @@ func TestHistoriesAreToldApart(t *testing.T) {
 		"configs of no topic": {[]porcupine.Operation{
 			op(Input{Kind: SetConfigs, Object: orders, Configs: value("1")}, Output{}, 1, 2),
 		}, false},
+		"configs that nobody has set": {[]porcupine.Operation{
+			op(Input{Kind: SetConfigs, Object: broker101, Configs: value("1")}, Output{}, 1, 4),
+			op(Input{Kind: SetConfigs, Object: broker101, Configs: value("2")}, Output{}, 2, 3),
+			op(Input{Kind: Look, Object: broker101}, Output{State: ConfigState{map[string]string{"retention.ms": "3"}}}, 5, 5),
+		}, false},
+		"configs of whoever came last": {[]porcupine.Operation{
+			op(Input{Kind: SetConfigs, Object: broker101, Configs: value("1")}, Output{}, 1, 4),
+			op(Input{Kind: ReplaceConfigs, Object: broker101, Configs: value("2")}, Output{}, 2, 3),
+			op(Input{Kind: Look, Object: broker101}, Output{State: ConfigState{map[string]string{"retention.ms": "1"}}}, 5, 5),
+		}, true},
+		"a topic that somebody saw has to go before there is another": {[]porcupine.Operation{
+			op(create, Output{Unknown: true}, 1, never), op(Input{Kind: SeeTopic, Object: orders}, Output{ID: one}, 1, 4), op(create, Output{ID: two}, 5, 6),
+		}, false},
+		"a config is seen late": {[]porcupine.Operation{
+			op(create, Output{ID: one}, 1, 2), op(Input{Kind: SetConfigs, Object: orders, Configs: value("1")}, Output{}, 3, 4), op(remove, Output{ID: one}, 5, 6),
+			op(Input{Kind: SeeTopic, Object: orders, Configs: value("1")}, Output{}, 3, 9),
+		}, true},
 		"a process keeps its epoch": {[]porcupine.Operation{
 			op(Input{Kind: RegisterBroker, Object: broker, ID: one}, Output{Epoch: 7}, 1, 2),
 			op(Input{Kind: RegisterBroker, Object: broker, ID: one}, Output{Epoch: 8}, 3, 4),

@@ -9,6 +9,11 @@ func (s ProducerIDState) equal(o State) bool {
 	return ok && s == t
 }
 
+func (s ProducerIDState) looks(o State) bool {
+	t, ok := o.(ProducerIDState)
+	return ok && t.Next >= s.Next
+}
+
 func (s ProducerIDState) step(_ Input, out Output) (State, bool) {
 	if out.Unknown || out.Code != 0 {
 		return s, true

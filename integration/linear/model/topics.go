@@ -19,6 +19,14 @@ func (s TopicState) equal(o State) bool {
 	return ok && s.Exists == t.Exists && s.ID == t.ID && s.Partitions == t.Partitions && maps.Equal(s.Configs, t.Configs)
 }
 
+func (s TopicState) looks(o State) bool {
+	t, ok := o.(TopicState)
+	if s.ID == [16]byte{} {
+		s.ID = t.ID
+	}
+	return ok && s.equal(t)
+}
+
 // is says whether the topic may be the one with this id.
 func (s TopicState) is(id [16]byte) bool { return s.Exists && (s.ID == id || s.ID == [16]byte{}) }
 
@@ -53,6 +61,13 @@ func (s TopicState) step(in Input, out Output) (State, bool) {
 		ok := s.Exists && s.Partitions < in.Partitions
 		s.Partitions = in.Partitions
 		return s, ok
+	case SeeTopic:
+		if out.ID != [16]byte{} {
+			ok := s.is(out.ID)
+			s.ID = out.ID
+			return s, ok
+		}
+		return s, s.Exists && maps.Equal(s.Configs, altered(s.Configs, in))
 	}
 	ok := s.Exists
 	s.Configs = altered(s.Configs, in)
@@ -62,7 +77,7 @@ func (s TopicState) step(in Input, out Output) (State, bool) {
 // attempt is what the operation does if it can do anything.
 func (s TopicState) attempt(in Input) State {
 	switch {
-	case in.Kind == ValidateTopic:
+	case in.Kind == ValidateTopic, in.Kind == SeeTopic:
 	case in.Kind == CreateTopic:
 		if !s.Exists {
 			return created(in)
