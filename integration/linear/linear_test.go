@@ -21,7 +21,7 @@ import (
 )
 
 var (
-	durationFlag = flag.Duration("duration", 15*time.Second, "how long clients and nemesis go on")
+	durationFlag = flag.Duration("duration", 10*time.Second, "how long clients and nemesis go on")
 	faultsFlag   = flag.String("faults", "", "only those whose names contain this")
 	keepFlag     = flag.String("keep", "", "leave the history in this directory, though it be right")
 	seedFlag     = flag.Uint64("seed", 0, "decides what the nemesis does and clients ask for; 0: by chance")
@@ -86,10 +86,10 @@ func TestBrokenBuildIsCaught(t *testing.T) {
 	if _, err := harness.StartNetwork(t, 1); err != nil {
 		t.Skipf("a leader cannot be cut off: there are no network namespaces here: %v", err)
 	}
-	const attempts = 5
+	const attempts = 10
 	for seed := range attempts {
 		var out bytes.Buffer
-		cmd := exec.Command(os.Args[0], "-test.v", "-test.run=^TestHistoriesAreLinearizable$", "-duration=12s", "-faults=cut the leader", fmt.Sprintf("-seed=%d", seed+1))
+		cmd := exec.Command(os.Args[0], "-test.v", "-test.run=^TestHistoriesAreLinearizable$", "-duration=6s", "-faults=cut the leader", fmt.Sprintf("-seed=%d", seed+1))
 		cmd.Env = append(os.Environ(), "YAKT_TEST_TAGS=yakt_publish_before_commit")
 		cmd.Stdout, cmd.Stderr = &out, &out
 		err := harness.RunProcess(t.Context(), cmd)
