@@ -44,6 +44,7 @@ func (s *Stopped) Recover() error {
 	}
 	now := s.identity
 	now.directory = records.RandomUUID(rand.Reader)
+	now.listed = "" // it waits for nobody any more
 	alone := raft.Configuration{Servers: []raft.Server{{ID: serverID(now.node, now.directory), Address: raft.ServerAddress(self.Addr)}}}
 
 	err := s.store.close()

@@ -57,7 +57,18 @@ func TestRecoveredNodeLeadsAlone(t *testing.T) {
 		}
 		term, was := before.Term(), before.Self()
 		before.Close()
+		id, err := readIdentity(disk, "d")
+		if err != nil {
+			t.Fatal(err)
+		}
+		id.listed = "1,2,3" // as if it had begun for the others, and power had failed before it was stored that they voted
+		if err := id.write(disk, "d"); err != nil {
+			t.Fatal(err)
+		}
 		recoverDir(t, disk)
+		if id, err = readIdentity(disk, "d"); err != nil || id.listed != "" {
+			t.Fatalf("it would wait for %q: %v", id.listed, err)
+		}
 
 		after := stopped(t, disk, "d")
 		now := was
