@@ -114,6 +114,9 @@ func (l *Log) notifier() {
 		if term, ok := l.Leading(); ok && term != led {
 			led = term
 			l.peers.begin(uint64(term))
+			l.mu.Lock()
+			l.heardFrom = ""
+			l.mu.Unlock()
 			l.logger.Info("raftlog: elected", "epoch", term)
 			signal(l.elected)
 			signal(l.membersChanged)
@@ -143,6 +146,9 @@ func (l *Log) heard(id raft.ServerID, term uint64, addr []byte) {
 	}
 	if _, at, ok := splitTarget(raft.ServerAddress(addr)); ok {
 		l.reach(id, at)
+		l.mu.Lock()
+		l.heardFrom, l.heardAt = id, at
+		l.mu.Unlock()
 	}
 	l.publish(node, int32(term))
 }

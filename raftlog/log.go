@@ -195,6 +195,8 @@ type Log struct {
 	notify       func()
 	members      raft.Configuration // committed
 	membersIndex uint64
+	heardFrom    raft.ServerID // the leader, and where it says that it is
+	heardAt      string
 	changed      chan struct{} // closed and forgotten when the end offset or the leader changes; nil: nobody waits
 }
 

@@ -32,8 +32,8 @@ func (l *Log) membership() (raft.Configuration, uint64) {
 	return l.members, l.membersIndex
 }
 
-// Voters returns the voters of the quorum, by raft's committed configuration, with this node's own endpoint as it announces
-// it itself, and the others' as they have said since (move.go). A change of them is covered by Notify.
+// Voters returns the voters of the quorum, by raft's committed configuration, with this node's own endpoint, and the
+// leader's, as they announce it themselves: that comes before the change of it is committed (move.go). A change of them is covered by Notify.
 func (l *Log) Voters() []records.Voter {
 	members, _ := l.membership()
 	var voters []records.Voter
@@ -56,7 +56,12 @@ func (l *Log) voter(s raft.Server) (records.Voter, error) {
 	if err != nil {
 		return records.Voter{}, err
 	}
-	address := l.streams.where(s.ID, string(s.Address))
+	address := string(s.Address)
+	l.mu.Lock()
+	if s.ID == l.heardFrom {
+		address = l.heardAt
+	}
+	l.mu.Unlock()
 	if s.ID == l.self {
 		address = l.config.Advertise
 	}

@@ -144,7 +144,6 @@ func (l *Log) reach(id raft.ServerID, address string) {
 		if s.ID == id && l.streams.reach(id, address, string(s.Address)) {
 			l.logger.Info("raftlog: a member has moved", "node", string(id), "from", string(s.Address), "to", address)
 			signal(l.membersChanged)
-			l.wake()
 		}
 	}
 }
