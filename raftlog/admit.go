@@ -204,8 +204,9 @@ func (l *Log) promoter() {
 			seen.note(time.Now(), last)
 			l.promote(&seen)
 			if moved && time.Since(handed) > signOfLife {
-				handed = time.Now()
-				l.leadMoved(&seen)
+				if l.leadMoved(&seen) {
+					handed = time.Now()
+				}
 			}
 			tick = time.After(promotionTick)
 		} else {

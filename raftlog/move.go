@@ -159,13 +159,14 @@ func (l *Log) moved() (all []raft.Server) {
 	return all
 }
 
-// leadMoved hands leadership to the first of the moved voters that has caught up and can change its address.
-func (l *Log) leadMoved(seen *lag) {
+// leadMoved hands leadership to the first of the moved voters that has caught up and can change its address. It says whether
+// there was one that had caught up.
+func (l *Log) leadMoved(seen *lag) (tried bool) {
 	select {
 	case l.changing <- struct{}{}:
 		defer func() { <-l.changing }()
 	default:
-		return // a while later
+		return false
 	}
 	for _, s := range l.moved() {
 		address := l.streams.where(s.ID, string(s.Address))
@@ -173,6 +174,7 @@ func (l *Log) leadMoved(seen *lag) {
 		if s.Suffrage != raft.Voter || !ok || p.match == 0 || time.Since(p.answered) > promotionLag || !seen.within(p.match) {
 			continue
 		}
+		tried = true
 		if err := l.addressFree(s.ID, address); err != nil {
 			l.logger.Warn("raftlog: a member that has moved cannot take its new address", "node", string(s.ID), "err", err)
 			continue
@@ -181,8 +183,9 @@ func (l *Log) leadMoved(seen *lag) {
 		if err := l.wait(l.raft.LeadershipTransferToServer(s.ID, s.Address)); err != nil {
 			l.logger.Warn("raftlog: leadership was not handed to a member that has moved", "node", string(s.ID), "err", err)
 		}
-		return
+		break
 	}
+	return tried
 }
 
 // addressFree says who else has an address. raft allows none twice.
