@@ -67,8 +67,8 @@ func TestBrokerOutlivesTheLeader(t *testing.T) {
 	b.Stop(t)
 }
 
-// TestBrokersOfAListedQuorum: one has the controllers' own list, the other only addresses. Then each controller moves, the
-// ports that both brokers were told are closed one by one, and they go on with what the log says of the voters.
+// TestBrokersOfAListedQuorum: one has the controllers' own list, the other only addresses. Then two of the three controllers
+// move. The last address that both were told has to stay: an Apache broker that has lost the leader asks there and nowhere else.
 func TestBrokersOfAListedQuorum(t *testing.T) {
 	q := harness.ListedQuorum(t)
 	q.Together(t)
@@ -92,7 +92,7 @@ func TestBrokersOfAListedQuorum(t *testing.T) {
 		t.Fatal(err)
 	}
 	produce(t, ctx, client, "kept", 1000)
-	for i, y := range q.Nodes {
+	for i, y := range q.Nodes[:2] {
 		y.Stop(t)
 		y.Addr = harness.FreeAddr(t)
 		y.Start(t)
