@@ -39,7 +39,7 @@ type registrar struct {
 	request    *kmsg.ControllerRegistrationRequest
 	dial       func(ctx context.Context, addr string) (net.Conn, error)
 	logger     *slog.Logger
-	said       string // the last trouble that was logged
+	complained int32 // of this leader, since the registration is missing; -1: of none
 }
 
 // registration is what this process says of itself, with an incarnation id of its own.
@@ -62,12 +62,13 @@ func (s Settings) registration(advertise string) (*kmsg.ControllerRegistrationRe
 // run works until ctx ends.
 func (r *registrar) run(ctx context.Context) {
 	retry := firstRetry
+	r.complained = -1
 	for {
 		pause := lookInterval
 		if leader, _ := r.controller.Leader(); leader >= 0 && r.due() {
 			if err := r.register(ctx, leader); err != nil {
 				pause = retry
-				r.say(ctx, leader, err)
+				r.complain(ctx, leader, err)
 			}
 			retry = min(2*retry, lastRetry)
 		} else {
@@ -85,7 +86,7 @@ func (r *registrar) run(ctx context.Context) {
 func (r *registrar) due() bool {
 	im := r.controller.Image()
 	if !im.MetadataVersion().HasControllerRegistration() || plan.ControllerRegistered(im, r.request) {
-		r.said = ""
+		r.complained = -1
 		return false
 	}
 	self := r.log.DirectoryID() // an emptied node has another, and its successor under its id another again
@@ -137,11 +138,11 @@ func (r *registrar) ask(ctx context.Context, leader int32) (kmsg.Response, error
 	return wire.Ask(ctx, conn, clientID, r.request)
 }
 
-// say logs a trouble once. That the leader has just changed is none.
-func (r *registrar) say(ctx context.Context, leader int32, err error) {
-	if ctx.Err() != nil || errors.Is(err, kerr.NotController) || err.Error() == r.said {
+// complain logs once what is wrong with a leader. That it no longer leads is not wrong.
+func (r *registrar) complain(ctx context.Context, leader int32, err error) {
+	if ctx.Err() != nil || errors.Is(err, kerr.NotController) || leader == r.complained {
 		return
 	}
-	r.said = err.Error()
+	r.complained = leader
 	r.logger.Warn("this controller could not register itself yet and tries again", "controller", leader, "err", err)
 }
