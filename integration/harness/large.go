@@ -37,13 +37,18 @@ func RegisterForLarge(t testing.TB, y *Yakt) {
 
 // CreateLarge asks a node for a large topic.
 func CreateLarge(ctx context.Context, addr, name string) error {
+	return CreateWide(ctx, addr, name, largeReplicas)
+}
+
+// CreateWide asks a node for a topic with as many partitions as a large one and fewer replicas, on the first of its brokers.
+func CreateWide(ctx context.Context, addr, name string, replicas int32) error {
 	topic := kmsg.NewCreateTopicsRequestTopic()
 	topic.Topic, topic.NumPartitions, topic.ReplicationFactor = name, -1, -1
 	for p := range int32(LargePartitions) {
 		a := kmsg.NewCreateTopicsRequestTopicReplicaAssignment()
 		a.Partition = p
-		for i := range int32(largeReplicas) {
-			a.Replicas = append(a.Replicas, largeFirst+(p+i)%largeReplicas)
+		for i := range replicas {
+			a.Replicas = append(a.Replicas, largeFirst+(p+i)%replicas)
 		}
 		topic.ReplicaAssignment = append(topic.ReplicaAssignment, a)
 	}
