@@ -107,6 +107,7 @@ func (w *writer) cut(rs []records.Record, level records.MetadataVersion, now tim
 // appendPiece appends the transaction's next batch.
 func (w *writer) appendPiece() {
 	p := w.pieces[0]
+	w.pieces[0] = piece{} // it may be large
 	w.pieces = w.pieces[1:]
 	w.flights = append(w.flights, p.flight)
 	w.propose(p.batch, p.parent, p.result, p.who, w.settler(p.flight))
@@ -122,7 +123,8 @@ func (w *writer) dropPieces() {
 	w.refuse(operations)
 }
 
-// mustAbort says that the head holds the beginning of a metadata transaction whose end will not come: what this node plans ends what it begins.
+// mustAbort says that the head holds the beginning of a metadata transaction whose end will not come: a head that was planned lies behind
+// the end of each.
 func (w *writer) mustAbort() bool { return w.head.InTransaction() && !forgetAbort }
 
 // abort ends such a transaction. While that fails, for want of disk perhaps, nothing can be planned: what waits is refused, and
