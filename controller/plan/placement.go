@@ -16,7 +16,9 @@ import (
 // over the brokers, from a random start. Unlike Apache's it counts leaders by broker and not by rack, so that a topic with
 // as many partitions as there are brokers is led by all of them whatever their racks.
 //
-// Brokers that are shutting down, or whose directories are all cordoned (KIP-1066), get nothing.
+// Brokers that are shutting down, or whose directories are all cordoned (KIP-1066), get nothing. One that is fenced has shut
+// down, though its registration says that it is about to until it registers again: it gets replicas like any fenced one, so
+// that topics can be created while a broker is restarted.
 func (v *View) place(partitions, replicas int) ([][]int32, *Refusal) {
 	p := newPlacer(v.Image, v.Rand)
 	switch {
@@ -55,7 +57,7 @@ func newPlacer(i *image.Image, rand *rand.Rand) *placer {
 	p := &placer{rand: rand}
 	racks := map[string]int{}
 	for b := range i.Brokers() {
-		if b.InControlledShutdown || allCordoned(b) {
+		if b.InControlledShutdown && !b.Fenced || allCordoned(b) {
 			continue
 		}
 		rack := ""
