@@ -51,8 +51,10 @@ func init() { // the envelope's handler looks into the table
 		kmsg.UnregisterBroker.Int16():           {min: 0, max: 0, forwardable: true, plan: planning(plan.UnregisterBroker)},
 		kmsg.ListTransactions.Int16():           {min: 0, max: 2, query: asking(query.ListTransactions)},
 		kmsg.AllocateProducerIDs.Int16():        {min: 0, max: 0, plan: planning(plan.AllocateProducerIDs)},
+		kmsg.ConsumerGroupHeartbeat.Int16():     {min: 0, max: 1, query: asking(query.ConsumerGroupHeartbeat)},
 		kmsg.ControllerRegistration.Int16():     {min: 0, max: 0, plan: planning(plan.RegisterController)},
 		kmsg.AssignReplicasToDirs.Int16():       {min: 0, max: 0, plan: planning(plan.AssignReplicasToDirs)},
+		kmsg.ListConfigResources.Int16():        {min: 0, max: 1, query: asking(query.ListConfigResources)},
 		kmsg.DescribeTopicPartitions.Int16():    {min: 0, max: 0, query: asking(query.DescribeTopicPartitions)},
 	}
 	for key, a := range apis {

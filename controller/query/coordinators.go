@@ -97,6 +97,15 @@ func javaHash(s string) int64 {
 // Clients that want all groups, transactions or log directories ask every node that they know of. A controller is one
 // of them, and has none.
 
+// ConsumerGroupHeartbeat (v0-1, KIP-848) sends members to the broker that coordinates them. It is served because of who asks
+// whether it is: franz-go takes its first node's word for which protocol groups have, and would do with the classic one.
+func ConsumerGroupHeartbeat(_ *Context, req *kmsg.ConsumerGroupHeartbeatRequest) kmsg.Response {
+	resp := req.ResponseKind().(*kmsg.ConsumerGroupHeartbeatResponse)
+	message := "This node is a controller; ask for the group's coordinator."
+	resp.ErrorCode, resp.ErrorMessage = kerr.NotCoordinator.Code, &message
+	return resp
+}
+
 // ListGroups (v0-5) lists no groups: brokers have them.
 func ListGroups(_ *Context, req *kmsg.ListGroupsRequest) kmsg.Response { return req.ResponseKind() }
 

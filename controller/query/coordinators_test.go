@@ -85,3 +85,12 @@ func TestControllersHaveNothingThatBrokersHave(t *testing.T) {
 		t.Errorf("%+v", resp)
 	}
 }
+
+func TestMembersAreSentToTheirCoordinator(t *testing.T) {
+	req := kmsg.NewPtrConsumerGroupHeartbeatRequest()
+	req.Version, req.Group = 1, "g"
+	resp := ConsumerGroupHeartbeat(&Context{Image: testCluster()}, req).(*kmsg.ConsumerGroupHeartbeatResponse)
+	if err := kerr.ErrorForCode(resp.ErrorCode); err != kerr.NotCoordinator {
+		t.Errorf("a member is answered %v", err)
+	}
+}
