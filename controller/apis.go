@@ -33,6 +33,7 @@ func init() { // the envelope's handler looks into the table
 		kmsg.CreateTopics.Int16():               {min: 2, max: 7, forwardable: true, plan: planning(plan.CreateTopics)},
 		kmsg.DeleteTopics.Int16():               {min: 1, max: 6, forwardable: true, plan: planning(plan.DeleteTopics)},
 		kmsg.InitProducerID.Int16():             {min: 0, max: 5, begin: initProducerID},
+		kmsg.DescribeACLs.Int16():               {min: 1, max: 3, query: asking(query.DescribeACLs)},
 		kmsg.DescribeConfigs.Int16():            {min: 1, max: 4, query: asking(query.DescribeConfigs)},
 		kmsg.AlterConfigs.Int16():               {min: 0, max: 2, forwardable: true, plan: planning(plan.AlterConfigs)},
 		kmsg.DescribeLogDirs.Int16():            {min: 1, max: 5, query: asking(query.DescribeLogDirs)},
