@@ -25,7 +25,7 @@ type Broker struct {
 	ID      int32
 	Addr    string
 	process *harness.Process
-	yakt    *harness.Yakt
+	yakt    *harness.Yakt // its controller, unless that is Apache's
 	file    string
 	version string
 	life    testing.TB // the test that the process may not outlive
@@ -53,8 +53,18 @@ func ByVoters(controllers ...*harness.Yakt) string {
 // By the end of the test it must not have met a fault.
 func StartBroker(t testing.TB, version string, id int32, y *harness.Yakt, quorum string, properties ...string) *Broker {
 	t.Helper()
+	b := newBroker(t, version, id, quorum, properties...)
+	b.yakt = y
+	Tool(t, version, storageTool, "format", "-t", y.ClusterID, "-c", b.file)
+	b.Start(t)
+	return b
+}
+
+// newBroker writes a broker's properties and nothing else; its directory is still to be formatted.
+func newBroker(t testing.TB, version string, id int32, quorum string, properties ...string) *Broker {
+	t.Helper()
 	dir := harness.TempDir(t)
-	b := &Broker{ID: id, Addr: harness.FreeAddr(t), yakt: y, file: filepath.Join(dir, "broker.properties"), version: version, life: t}
+	b := &Broker{ID: id, Addr: harness.FreeAddr(t), file: filepath.Join(dir, "broker.properties"), version: version, life: t}
 	lines := append([]string{
 		"process.roles=broker",
 		fmt.Sprintf("node.id=%d", id),
@@ -72,8 +82,6 @@ func StartBroker(t testing.TB, version string, id int32, y *harness.Yakt, quorum
 	if err := os.WriteFile(b.file, []byte(strings.Join(lines, "\n")+"\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	Tool(t, version, storageTool, "format", "-t", y.ClusterID, "-c", b.file)
-	b.Start(t)
 	return b
 }
 

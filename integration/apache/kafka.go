@@ -1,12 +1,15 @@
 // Package apache runs unmodified Apache Kafka, brokers and tools, against the built yakt binary.
 //
-//	kafka.go    Kafka's jars, fetched through Maven once per version and kept
-//	java.go     one JVM: a tool that answers, or a broker that stays
-//	broker.go   a broker: formatted, started, watched until it serves, stopped
-//	*_test.go   what users rely on
+//	kafka.go       Kafka's jars, fetched through Maven once per version and kept
+//	java.go        one JVM: a tool that answers, or a broker that stays
+//	toolbox.go     one JVM for many tools
+//	broker.go      a broker: formatted, started, watched until it serves, stopped
+//	controller.go  Apache's own controller, to compare with
+//	*_test.go      what users rely on
 //
-// Where there is no java or no mvn the tests are skipped with a message; with YAKT_REQUIRE_APACHE=1 they fail instead.
-// YAKT_KAFKA_CACHE says where Kafka is kept (by default in the user's cache directory).
+// Where there is no java or no mvn the tests are skipped with a message, and so is librdkafka where there is no python3; with
+// YAKT_REQUIRE_APACHE=1 they fail instead. YAKT_KAFKA_CACHE says where Kafka and librdkafka, which pip installs into an
+// environment of its own, are kept (by default in the user's cache directory).
 package apache
 
 import (

@@ -1,0 +1,32 @@
+package apache
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"yakt/integration/harness"
+)
+
+// StartController formats a directory and starts Apache's own controller on it, a quorum of one with node id 1 and
+// everything else as it comes. It returns the controller's address.
+func StartController(t testing.TB, tools *Toolbox, clusterID string) string {
+	t.Helper()
+	addr, dir := harness.FreeAddr(t), harness.TempDir(t)
+	file := filepath.Join(dir, "controller.properties")
+	lines := []string{
+		"process.roles=controller",
+		"node.id=1",
+		"listeners=CONTROLLER://" + addr,
+		"controller.listener.names=CONTROLLER",
+		"controller.quorum.bootstrap.servers=" + addr,
+		"log.dirs=" + filepath.Join(dir, "data"),
+	}
+	if err := os.WriteFile(file, []byte(strings.Join(lines, "\n")+"\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	tools.MustRun(t, storageTool, "format", "--standalone", "-t", clusterID, "-c", file)
+	harness.StartProcess(t, "Apache's controller", java(t, Current, brokerHeap, brokerLogLevel, logToStdout, brokerMain, file))
+	return addr
+}
