@@ -188,6 +188,11 @@ func finish(t *testing.T, n *nemesis) {
 	if err := n.write(dir); err != nil {
 		t.Error(err)
 	}
+	for i := range n.outputs {
+		if err := os.WriteFile(filepath.Join(dir, fmt.Sprintf("node-%d.log", i+1)), []byte(n.output(i)), 0o600); err != nil {
+			t.Error(err)
+		}
+	}
 	for _, a := range found {
 		path, err := a.draw(dir)
 		t.Errorf("%v: see %s (%v)", a, path, err)

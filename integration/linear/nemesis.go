@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"slices"
 	"strings"
 	"syscall"
@@ -48,6 +49,14 @@ var faults = []fault{
 		i := n.follower(leader)
 		n.kill(i)
 		return n.starter(i), nil
+	}},
+	{name: "empty a follower", over: true, do: func(n *nemesis, leader int) (func() error, error) {
+		i := 1 + n.rand.IntN(2) // node 1 would begin another cluster
+		if i == leader {
+			i = 3 - i
+		}
+		n.kill(i)
+		return n.starter(i), os.RemoveAll(n.quorum.Nodes[i].Dir)
 	}},
 	{name: "kill all", do: func(n *nemesis, leader int) (func() error, error) {
 		for _, i := range n.rand.Perm(3) {
@@ -221,13 +230,17 @@ func (n *nemesis) drop(i int, sent, received bool) error {
 	return errors.Join(errs...)
 }
 
+// output is all that the processes of a node have said.
+func (n *nemesis) output(i int) string {
+	return strings.Join(n.outputs[i], "") + n.quorum.Nodes[i].Process().Output().String()
+}
+
 // leaders says whether every epoch was led by one node alone, as the processes tell it in their logs.
 func (n *nemesis) leaders() error {
 	led := map[string]int{}
 	var errs []error
-	for i, outputs := range n.outputs {
-		outputs = append(slices.Clone(outputs), n.quorum.Nodes[i].Process().Output().String())
-		for line := range strings.Lines(strings.Join(outputs, "")) {
+	for i := range n.outputs {
+		for line := range strings.Lines(n.output(i)) {
 			_, rest, ok := strings.Cut(line, `msg="active controller" epoch=`)
 			if !ok {
 				continue
