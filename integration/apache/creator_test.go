@@ -39,13 +39,14 @@ type creator struct {
 	err     error
 }
 
-func startCreator(t testing.TB, addrs []string) *creator {
+// startCreator starts it; the topics' names begin with prefix.
+func startCreator(t testing.TB, addrs []string, prefix string) *creator {
 	ctx, cancel := context.WithCancel(context.Background())
 	c := &creator{addrs: addrs, end: cancel, done: make(chan struct{}), more: make(chan struct{}), created: map[string]string{}}
 	go func() {
 		defer close(c.done)
 		for n := 0; ctx.Err() == nil && c.err == nil; n++ {
-			c.create(ctx, fmt.Sprintf("created-%05d", n))
+			c.create(ctx, fmt.Sprintf("%s%05d", prefix, n))
 		}
 	}()
 	t.Cleanup(func() { cancel(); <-c.done })

@@ -37,7 +37,7 @@ func TestThreeBrokersOutliveTheirControllers(t *testing.T) {
 		b.WaitServing(t)
 	}
 	steady := startSteadyProducer(t, brokers[0], 3)
-	c := startCreator(t, addrs)
+	c := startCreator(t, addrs, "created-")
 	var pauses []time.Duration
 	for range kills {
 		dead := q.Leader(t)

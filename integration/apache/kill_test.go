@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
@@ -29,6 +30,8 @@ const (
 	enoughInFlight = 16
 	// partitionsEach makes a create more than one record, so that half of it could be lost.
 	partitionsEach = 3
+	// tailEntries is how much lies behind the last snapshot in some of the rounds.
+	tailEntries = 10_000
 	// keptOf: one topic in this many stays until the end, the others are deleted after their round, to keep the broker small.
 	keptOf = 8
 )
@@ -49,9 +52,12 @@ func kills(t testing.TB) int {
 // TestKilledControllerLosesNothing kills YAKt with creates in flight, again and again, beneath a broker that serves a
 // producer. Every acknowledged topic is there afterwards, whole, in YAKt's image and in the broker's; the broker does
 // not notice more than a pause; nobody who follows the log is told anything that takes back what was said.
+//
+// One kill in five comes while snapshots follow each other, one with ten thousand entries behind the last of them.
 func TestKilledControllerLosesNothing(t *testing.T) {
 	kills := kills(t)
 	y := harness.StartYakt(t)
+	snapshots := snapshotsAllTheTime(t)
 	b := StartBroker(t, Current, 101, y, ByBootstrapServers(y))
 	b.WaitRunning(t)
 	observer := harness.StartObserver(t, y, 900)
@@ -59,6 +65,13 @@ func TestKilledControllerLosesNothing(t *testing.T) {
 
 	kept, sum := map[string]bool{}, 0
 	for round := range kills {
+		if round%5 == 3 {
+			writeTail(t, y, b)
+		}
+		y.With() // after the kill
+		if round%5 == 0 {
+			y.With("--config", snapshots)
+		}
 		acknowledged, deleted := killRound(t, y, b, round)
 		sum += len(acknowledged)
 		for _, name := range acknowledged {
@@ -84,11 +97,52 @@ func TestKilledControllerLosesNothing(t *testing.T) {
 		}
 	}
 	observer.WaitFor(t, m.Offset)
+	if start := y.LogStart(t); start == 0 {
+		t.Error("the log still begins at offset 0: no round was one of snapshots")
+	} else {
+		t.Logf("the log begins at %d and ends at %d", start, m.Offset)
+	}
 	for _, v := range observer.Violations() {
 		t.Errorf("the observer: %s", v)
 	}
 	b.CheckUp(t)
 	b.Stop(t) // whether it met a fault is looked at when the test ends
+}
+
+// snapshotsAllTheTime is a configuration with which one snapshot, and the compaction that goes with it, is over just before the next one is due.
+func snapshotsAllTheTime(t *testing.T) (file string) {
+	t.Helper()
+	file = filepath.Join(t.TempDir(), "server.properties")
+	if err := os.WriteFile(file, []byte("metadata.log.max.record.bytes.between.snapshots=4096\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
+// writeTail puts entries into the log, one by one, that the next start has to read after its last snapshot.
+func writeTail(t *testing.T, y *harness.Yakt, b *Broker) {
+	t.Helper()
+	req := kmsg.NewPtrAllocateProducerIDsRequest()
+	req.BrokerID = b.ID
+	for _, known := range y.MustMetadata(t).Brokers {
+		if known.BrokerID == b.ID {
+			req.BrokerEpoch = known.BrokerEpoch
+		}
+	}
+	conn, err := harness.DialKafka(t.Context(), y.Addr, "tail")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	for range tailEntries {
+		resp, err := conn.Request(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := kerr.ErrorForCode(resp.(*kmsg.AllocateProducerIDsResponse).ErrorCode); err != nil {
+			t.Fatal(err)
+		}
+	}
 }
 
 // killRound starts creates, kills YAKt amid them, starts it again and compares.

@@ -110,13 +110,18 @@ func (o *Observer) session(ctx context.Context) error {
 func (o *Observer) request() kmsg.Request {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	return fetchRequest(o.yakt.ClusterID, o.id, o.epoch, o.offset, o.lastEpoch)
+}
+
+// fetchRequest is how an observer that has the log up to offset, the last of it of lastEpoch, asks the leader of epoch for more.
+func fetchRequest(cluster string, id, epoch int32, offset int64, lastEpoch int32) *kmsg.FetchRequest {
 	req := kmsg.NewPtrFetchRequest()
 	req.SetVersion(17)
-	req.ClusterID = &o.yakt.ClusterID
-	req.ReplicaState.ID = o.id
+	req.ClusterID = &cluster
+	req.ReplicaState.ID = id
 	req.MaxWaitMillis, req.MaxBytes = 500, 1<<20
 	partition := kmsg.NewFetchRequestTopicPartition()
-	partition.CurrentLeaderEpoch, partition.FetchOffset, partition.LastFetchedEpoch = o.epoch, o.offset, o.lastEpoch
+	partition.CurrentLeaderEpoch, partition.FetchOffset, partition.LastFetchedEpoch = epoch, offset, lastEpoch
 	partition.ReplicaDirectoryID = [16]byte{15: 200}
 	topic := kmsg.NewFetchRequestTopic()
 	topic.TopicID = [16]byte{15: 1}
@@ -208,4 +213,23 @@ func (o *Observer) violation(format string, args ...any) error {
 	err := fmt.Errorf(format, args...)
 	o.violations = append(o.violations, fmt.Sprintf("at offset %d, epoch %d: %v", o.offset, o.epoch, err))
 	return err
+}
+
+// LogStart asks where the log begins of which this server is the leader: above 0 once a snapshot has taken the place of what was before.
+func (y *Yakt) LogStart(t testing.TB) int64 {
+	t.Helper()
+	conn, err := DialKafka(t.Context(), y.Addr, "log-start")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	resp, err := conn.Request(fetchRequest(y.ClusterID, 901, y.MustMetadata(t).Epoch, 0, 0))
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := resp.(*kmsg.FetchResponse).Topics[0].Partitions[0]
+	if err := kerr.ErrorForCode(p.ErrorCode); err != nil {
+		t.Fatal("fetch from offset 0: ", err)
+	}
+	return p.LogStartOffset
 }

@@ -27,24 +27,32 @@ type StandIn struct {
 	ended  chan struct{}
 	mu     sync.Mutex
 	latest error
+	serves bool // by the last answer
 }
 
 // StartStandIn starts a broker and returns when it is unfenced.
 func StartStandIn(t testing.TB, y *Yakt, id int32) *StandIn {
 	t.Helper()
+	return StartStandInOf(t, y.ClusterID, id, y.Addr)
+}
+
+// StartStandInOf starts a broker of a cluster whose controllers, not necessarily YAKt's, are at these addresses.
+func StartStandInOf(t testing.TB, cluster string, id int32, controllers ...string) *StandIn {
+	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	s := &StandIn{ID: id, Addr: net.JoinHostPort("127.0.0.1", strconv.Itoa(20000+int(id))), stop: cancel, ended: make(chan struct{})}
 	go func() {
 		defer close(s.ended)
-		s.run(ctx, y)
+		s.run(ctx, cluster, controllers)
 	}()
 	t.Cleanup(s.Stop)
 	Eventually(t, startTimeout, fmt.Sprintf("stand-in broker %d unfenced", id), func() error {
-		m, err := y.Metadata()
-		if err == nil && !m.Unfenced(id) {
-			err = fmt.Errorf("brokers %+v; the stand-in says: %w", m.Brokers, s.Err())
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if !s.serves {
+			return fmt.Errorf("it is fenced; the stand-in says: %w", s.latest)
 		}
-		return err
+		return nil
 	})
 	return s
 }
@@ -68,7 +76,7 @@ func (s *StandIn) note(err error) {
 	s.latest = err
 }
 
-func (s *StandIn) run(ctx context.Context, y *Yakt) {
+func (s *StandIn) run(ctx context.Context, cluster string, controllers []string) {
 	var incarnation, dir [16]byte
 	rand.Read(incarnation[:])
 	rand.Read(dir[:])
@@ -76,8 +84,8 @@ func (s *StandIn) run(ctx context.Context, y *Yakt) {
 	epoch := int64(-1)
 	tick := time.NewTicker(standInHeartbeat)
 	defer tick.Stop()
-	for ctx.Err() == nil {
-		s.note(s.session(ctx, y, tick, incarnation, dir, &epoch))
+	for try := 0; ctx.Err() == nil; try++ {
+		s.note(s.session(ctx, cluster, controllers[try%len(controllers)], tick, incarnation, dir, &epoch))
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
@@ -86,8 +94,8 @@ func (s *StandIn) run(ctx context.Context, y *Yakt) {
 }
 
 // session is the life of one connection.
-func (s *StandIn) session(ctx context.Context, y *Yakt, tick *time.Ticker, incarnation, dir [16]byte, epoch *int64) error {
-	conn, err := DialKafka(ctx, y.Addr, strconv.Itoa(int(s.ID)))
+func (s *StandIn) session(ctx context.Context, cluster, controller string, tick *time.Ticker, incarnation, dir [16]byte, epoch *int64) error {
+	conn, err := DialKafka(ctx, controller, strconv.Itoa(int(s.ID)))
 	if err != nil {
 		return err
 	}
@@ -95,7 +103,7 @@ func (s *StandIn) session(ctx context.Context, y *Yakt, tick *time.Ticker, incar
 	defer context.AfterFunc(ctx, func() { conn.Close() })()
 	for {
 		if *epoch < 0 {
-			registered, err := conn.Request(Registration(y.ClusterID, s.ID, s.Addr, incarnation, dir))
+			registered, err := conn.Request(Registration(cluster, s.ID, s.Addr, incarnation, dir))
 			if err != nil {
 				return err
 			}
@@ -113,13 +121,16 @@ func (s *StandIn) session(ctx context.Context, y *Yakt, tick *time.Ticker, incar
 		if err != nil {
 			return err
 		}
-		switch err := kerr.ErrorForCode(answered.(*kmsg.BrokerHeartbeatResponse).ErrorCode); {
+		answer := answered.(*kmsg.BrokerHeartbeatResponse)
+		switch err := kerr.ErrorForCode(answer.ErrorCode); {
 		case errors.Is(err, kerr.StaleBrokerEpoch):
 			*epoch = -1
 		case err != nil:
 			return fmt.Errorf("heartbeat: %w", err)
 		default:
-			s.note(nil)
+			s.mu.Lock()
+			s.latest, s.serves = nil, !answer.IsFenced
+			s.mu.Unlock()
 		}
 		select {
 		case <-tick.C:

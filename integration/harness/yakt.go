@@ -51,6 +51,9 @@ func (y *Yakt) Start(t testing.TB) {
 	y.WaitReady(t)
 }
 
+// With sets the arguments of the next start.
+func (y *Yakt) With(args ...string) { y.args = args }
+
 // Launch is Start without the wait, for a server that needs others to be ready.
 func (y *Yakt) Launch() {
 	y.process = startServer(y.life, y.prefix, append([]string{"-a", y.Addr, "-d", y.Dir}, y.args...)...)

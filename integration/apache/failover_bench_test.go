@@ -1,0 +1,149 @@
+package apache
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"yakt/integration/harness"
+)
+
+// trio is three controllers, YAKt's or Apache's, with node ids 1 to 3.
+type trio struct {
+	clusterID string
+	addrs     []string
+	kill      func(i int)
+	start     func(i int)
+}
+
+func yaktTrio(b *testing.B) *trio {
+	q := harness.StartQuorum(b)
+	t := &trio{clusterID: q.Nodes[0].ClusterID}
+	for _, y := range q.Nodes {
+		t.addrs = append(t.addrs, y.Addr)
+	}
+	t.kill = func(i int) { q.Nodes[i].Kill() }
+	t.start = func(i int) { q.Nodes[i].Start(b) }
+	return t
+}
+
+// apacheTrio is three of Apache's controllers that were formatted as a static quorum, everything else as it comes.
+func apacheTrio(b *testing.B) *trio {
+	t := &trio{clusterID: "MkU3OEVBNTcwNTJENDM2Qk"}
+	tools := OpenToolbox(b)
+	var voters []string
+	for i := range 3 {
+		t.addrs = append(t.addrs, harness.FreeAddr(b))
+		voters = append(voters, fmt.Sprintf("%d@%s", i+1, t.addrs[i]))
+	}
+	processes := make([]*harness.Process, 3)
+	files := make([]string, 3)
+	t.start = func(i int) {
+		processes[i] = harness.StartProcess(b, fmt.Sprintf("Apache's controller %d", i+1), java(b, Current, brokerHeap, brokerLogLevel, logToStdout, brokerMain, files[i]))
+	}
+	t.kill = func(i int) { processes[i].Kill() }
+	for i, addr := range t.addrs {
+		dir := harness.TempDir(b)
+		files[i] = filepath.Join(dir, "controller.properties")
+		text := strings.Join([]string{
+			"process.roles=controller", fmt.Sprintf("node.id=%d", i+1), "listeners=CONTROLLER://" + addr, "controller.listener.names=CONTROLLER",
+			"controller.quorum.voters=" + strings.Join(voters, ","), "log.dirs=" + filepath.Join(dir, "data"),
+		}, "\n") + "\n"
+		if err := os.WriteFile(files[i], []byte(text), 0o644); err != nil {
+			b.Fatal(err)
+		}
+		tools.MustRun(b, storageTool, "format", "-t", t.clusterID, "-c", files[i])
+		t.start(i)
+	}
+	return t
+}
+
+// describe asks every controller until the active one says how far each voter is.
+func (t *trio) describe(ctx context.Context) (p kmsg.DescribeQuorumResponseTopicPartition, err error) {
+	req := kmsg.NewPtrDescribeQuorumRequest()
+	req.SetVersion(1)
+	topic := kmsg.NewDescribeQuorumRequestTopic()
+	topic.Topic, topic.Partitions = "__cluster_metadata", []kmsg.DescribeQuorumRequestTopicPartition{kmsg.NewDescribeQuorumRequestTopicPartition()}
+	req.Topics = []kmsg.DescribeQuorumRequestTopic{topic}
+	for _, addr := range t.addrs {
+		var conn *harness.Conn
+		if conn, err = harness.DialKafka(ctx, addr, "failover"); err != nil {
+			continue
+		}
+		var resp kmsg.Response
+		resp, err = conn.Request(req)
+		conn.Close()
+		if err != nil {
+			continue
+		}
+		p = resp.(*kmsg.DescribeQuorumResponse).Topics[0].Partitions[0]
+		if err = kerr.ErrorForCode(p.ErrorCode); err == nil {
+			return p, nil
+		}
+	}
+	return p, err
+}
+
+// whole waits until all three follow closely, and returns the place of the one that leads.
+func (t *trio) whole(b *testing.B) (leader int) {
+	b.Helper()
+	harness.Eventually(b, 2*time.Minute, "three controllers that have everything", func() error {
+		p, err := t.describe(b.Context())
+		if err != nil {
+			return err
+		}
+		leader = int(p.LeaderID) - 1
+		if len(p.CurrentVoters) != 3 {
+			return fmt.Errorf("voters: %+v", p.CurrentVoters)
+		}
+		for _, v := range p.CurrentVoters {
+			if v.LogEndOffset < p.HighWatermark-10 {
+				return fmt.Errorf("voter %d is at %d of %d", v.ReplicaID, v.LogEndOffset, p.HighWatermark)
+			}
+		}
+		return nil
+	})
+	return leader
+}
+
+// BenchmarkFailoverBesideApache kills the active controller of three, YAKt's and Apache's in turn, and takes the time
+// until a client that asks one controller after another has its next create acknowledged. One iteration is one kill.
+func BenchmarkFailoverBesideApache(b *testing.B) {
+	for _, controllers := range []struct {
+		name  string
+		start func(*testing.B) *trio
+	}{{"yakt", yaktTrio}, {"apache", apacheTrio}} {
+		b.Run(controllers.name, func(b *testing.B) {
+			t := controllers.start(b)
+			t.whole(b)
+			harness.StartStandInOf(b, t.clusterID, 101, t.addrs...)
+			var pauses []time.Duration
+			for b.Loop() {
+				b.StopTimer()
+				dead := t.whole(b)
+				c := startCreator(b, t.addrs, fmt.Sprintf("kill-%d-", len(pauses)))
+				c.waitFor(b, 2)
+				b.StartTimer()
+				killed := time.Now()
+				t.kill(dead)
+				c.waitFor(b, 2)
+				b.StopTimer()
+				pauses = append(pauses, c.longestSince(killed))
+				c.stop(b)
+				t.start(dead)
+				b.StartTimer()
+			}
+			slices.Sort(pauses)
+			b.ReportMetric(float64(pauses[len(pauses)/2].Milliseconds()), "ms/median")
+			b.ReportMetric(float64(pauses[len(pauses)-1].Milliseconds()), "ms/max")
+		})
+	}
+}
