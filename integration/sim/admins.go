@@ -2,31 +2,36 @@ package sim
 
 import (
 	"fmt"
-	"time"
+	"slices"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"yakt/records"
 )
 
-// admin creates and deletes topics, several requests at a time on one connection.
+// admin creates and deletes topics, moves replicas, elects leaders and configures, several requests at a time on one connection.
 type admin struct {
-	w      *world
-	conn   *conn
-	target int32
-	busy   int
-	known  []records.UUID // ids of topics it has created
-	asks   float64        // how often it only asks whether a topic could be created
+	w       *world
+	conn    *conn
+	unclean *conn // for elections that lose records
+	target  int32
+	busy    int
+	known   []records.UUID // ids of topics it has created
+	asks    float64        // how often it only asks whether a topic could be created
 }
 
 func newAdmin(w *world, number int) *admin {
-	a := &admin{w: w, conn: newConn(w, fmt.Sprintf("admin-%d", number)), target: int32(1 + number), asks: []float64{0.1, 0.1, 0.8}[w.rand.IntN(3)]}
+	name := fmt.Sprintf("admin-%d", number)
+	a := &admin{
+		w: w, conn: newConn(w, name), unclean: newConn(w, name+uncleanClient), target: int32(1 + number),
+		asks: []float64{0.1, 0.1, 0.8}[w.rand.IntN(3)],
+	}
 	a.next()
 	return a
 }
 
 func (a *admin) next() {
-	a.w.after(a.w.between(2*time.Millisecond, 100*time.Millisecond), func() {
+	a.w.after(a.w.around(a.w.pace.act), func() {
 		if a.w.calm {
 			return
 		}
@@ -42,12 +47,20 @@ func (a *admin) next() {
 func (a *admin) act() {
 	w := a.w
 	switch p := w.rand.Float64(); {
-	case p < 0.52:
+	case p < 0.4:
 		a.ask(a.create(w.chance(a.asks)))
-	case p < 0.6:
+	case p < 0.47:
 		a.ask(a.grow())
-	case p < 0.97:
+	case p < 0.67:
 		a.ask(a.remove())
+	case p < 0.8:
+		a.ask(a.configure())
+	case p < 0.9:
+		a.ask(a.reassign())
+	case p < 0.97:
+		a.ask(a.elect(false))
+	case p < 0.98:
+		a.askOn(a.unclean, a.elect(true))
 	default:
 		id := w.brokers[w.rand.IntN(len(w.brokers))].id
 		a.ask(func() kmsg.Request {
@@ -58,9 +71,11 @@ func (a *admin) act() {
 	}
 }
 
-func (a *admin) ask(request func() kmsg.Request) {
+func (a *admin) ask(request func() kmsg.Request) { a.askOn(a.conn, request) }
+
+func (a *admin) askOn(c *conn, request func() kmsg.Request) {
 	a.busy++
-	ask := &ask{conn: a.conn, target: &a.target, timeout: a.w.between(300*time.Millisecond, 3*time.Second), tries: 6, request: request}
+	ask := &ask{conn: c, target: &a.target, timeout: a.w.around(3 * a.w.pace.patience / 2), tries: 6, request: request}
 	ask.done = func(resp kmsg.Response) {
 		a.busy--
 		if resp, ok := resp.(*kmsg.CreateTopicsResponse); ok {
@@ -87,11 +102,24 @@ func (a *admin) create(validate bool) func() kmsg.Request {
 	if other := a.name(); w.chance(0.2) && other != names[0] {
 		names = append(names, other)
 	}
+	wrong := w.chance(0.03)
+	var assigned assignment
+	if w.chance(0.2) {
+		assigned = w.someAssignment(names[0])
+	}
 	return func() kmsg.Request {
 		req := kmsg.NewCreateTopicsRequest()
 		req.Version, req.ValidateOnly = version, validate
-		for _, name := range names {
-			req.Topics = append(req.Topics, newTopic(name))
+		for i, name := range names {
+			t := newTopic(name)
+			if i == 0 {
+				assigned.by(&t)
+			}
+			if i == 0 && wrong {
+				soon := "soon"
+				t.Configs = append(t.Configs, kmsg.CreateTopicsRequestTopicConfig{Name: retention, Value: &soon})
+			}
+			req.Topics = append(req.Topics, t)
 		}
 		return &req
 	}
@@ -109,17 +137,43 @@ func (a *admin) grow() func() kmsg.Request {
 	}
 }
 
-func newTopic(name string) kmsg.CreateTopicsRequestTopic {
-	var number, partitions, replicas int
+// assignment names the replicas of each partition of a new topic; nil leaves that to the controller.
+type assignment [][]int32
+
+func (w *world) someAssignment(topic string) assignment {
+	_, partitions, replicas := shapeOf(topic)
+	var out assignment
+	for range partitions {
+		out = append(out, w.someBrokers(replicas))
+	}
+	return out
+}
+
+func (a assignment) by(t *kmsg.CreateTopicsRequestTopic) {
+	for i, replicas := range a {
+		t.NumPartitions, t.ReplicationFactor = -1, -1
+		one := kmsg.NewCreateTopicsRequestTopicReplicaAssignment()
+		one.Partition, one.Replicas = int32(i), slices.Clone(replicas)
+		t.ReplicaAssignment = append(t.ReplicaAssignment, one)
+	}
+}
+
+// shapeOf reads a topic's number, partitions and replicas from its name.
+func shapeOf(name string) (number, partitions, replicas int) {
 	if _, err := fmt.Sscanf(name, "orders-%d-p%dr%d", &number, &partitions, &replicas); err != nil {
 		panic(err)
 	}
+	return number, partitions, replicas
+}
+
+func newTopic(name string) kmsg.CreateTopicsRequestTopic {
+	number, partitions, replicas := shapeOf(name)
 	t := kmsg.NewCreateTopicsRequestTopic()
 	t.Topic, t.NumPartitions, t.ReplicationFactor = name, int32(partitions), int16(replicas)
 	if number%4 == 1 {
-		retention := "86400000"
+		value := "86400000"
 		c := kmsg.NewCreateTopicsRequestTopicConfig()
-		c.Name, c.Value = "retention.ms", &retention
+		c.Name, c.Value = retention, &value
 		t.Configs = append(t.Configs, c)
 	}
 	return t

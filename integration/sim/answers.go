@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"fmt"
 	"slices"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -32,6 +33,18 @@ func (o *oracle) judge(k *call, resp kmsg.Response) {
 		o.judgeProducerIDs(k, req, resp.(*kmsg.AllocateProducerIDsResponse))
 	case *kmsg.AlterPartitionRequest:
 		o.judgeAlterPartition(k, req, resp.(*kmsg.AlterPartitionResponse))
+	case *kmsg.AssignReplicasToDirsRequest:
+		o.judgeAssignment(k, req, resp.(*kmsg.AssignReplicasToDirsResponse))
+	case *kmsg.AlterPartitionAssignmentsRequest:
+		o.judgeReassignment(k, req, resp.(*kmsg.AlterPartitionAssignmentsResponse))
+	case *kmsg.ElectLeadersRequest:
+		o.judgeElection(k, req, resp.(*kmsg.ElectLeadersResponse))
+	case *kmsg.IncrementalAlterConfigsRequest:
+		o.judgeConfigs(k, resp.(*kmsg.IncrementalAlterConfigsResponse).Resources[0].ErrorCode)
+	case *kmsg.AlterConfigsRequest:
+		o.judgeConfigs(k, resp.(*kmsg.AlterConfigsResponse).Resources[0].ErrorCode)
+	default:
+		panic(fmt.Sprintf("model: nobody judges %T", req))
 	}
 }
 
@@ -64,6 +77,8 @@ func (o *oracle) judgeCreate(k *call, req *kmsg.CreateTopicsRequest, resp *kmsg.
 	}
 	for _, t := range resp.Topics {
 		exists := func(s state) bool { _, ok := s.TopicByName(t.Topic); return ok }
+		i := slices.IndexFunc(req.Topics, func(r kmsg.CreateTopicsRequestTopic) bool { return r.Topic == t.Topic })
+		asked := &req.Topics[i]
 		switch t.ErrorCode {
 		case 0:
 			if req.ValidateOnly {
@@ -72,29 +87,44 @@ func (o *oracle) judgeCreate(k *call, req *kmsg.CreateTopicsRequest, resp *kmsg.
 			}
 			o.must(k, acknowledged, func(s state) bool {
 				created, ok := s.TopicByName(t.Topic)
-				return ok && created.ID == t.TopicID
+				return ok && created.ID == t.TopicID && created.NumPartitions() == max(int(asked.NumPartitions), len(asked.ReplicaAssignment))
 			}, "created")
 		case kerr.TopicAlreadyExists.Code:
 			o.must(k, truth, exists, "exists already")
 		case kerr.InvalidReplicationFactor.Code:
-			i := slices.IndexFunc(req.Topics, func(r kmsg.CreateTopicsRequestTopic) bool { return r.Topic == t.Topic })
-			o.must(k, truth, fewerBrokers(int(req.Topics[i].ReplicationFactor)), "too few brokers")
+			o.must(k, truth, fewerBrokers(int(asked.ReplicationFactor)), "too few brokers")
+		case kerr.InvalidReplicaAssignment.Code:
+			o.must(k, truth, func(s state) bool {
+				return slices.ContainsFunc(asked.ReplicaAssignment, func(a kmsg.CreateTopicsRequestTopicReplicaAssignment) bool {
+					return unregistered(a.Replicas)(s) || !slices.ContainsFunc(a.Replicas, func(id int32) bool { b, _ := s.Broker(id); return b.Active() })
+				})
+			}, "a broker is not registered, or nobody could lead")
+		case kerr.InvalidConfig.Code:
+			if !slices.ContainsFunc(asked.Configs, func(c kmsg.CreateTopicsRequestTopicConfig) bool { return *c.Value == "soon" }) {
+				o.unexpected(k, t.ErrorCode)
+			}
+			o.must(k, truth, func(s state) bool { return !exists(s) }, "that cannot be configured")
 		default:
 			o.unexpected(k, t.ErrorCode)
 		}
 	}
 }
 
-// fewerBrokers is so where not all replicas of a new partition could be on brokers that run.
+// fewerBrokers is so where there are not enough brokers that take replicas, or none of them could lead.
 func fewerBrokers(replicas int) func(s state) bool {
 	return func(s state) bool {
-		active := 0
+		usable, leaders := 0, 0
 		for b := range s.Brokers() {
-			if b.Active() {
-				active++
+			cordoned := len(b.LogDirs) > 0 && !slices.ContainsFunc(b.LogDirs, func(dir records.UUID) bool { return !slices.Contains(b.CordonedLogDirs, dir) })
+			if b.InControlledShutdown || cordoned {
+				continue
+			}
+			usable++
+			if !b.Fenced {
+				leaders++
 			}
 		}
-		return active < replicas
+		return usable < replicas || leaders == 0
 	}
 }
 
@@ -114,7 +144,10 @@ func (o *oracle) judgeGrowth(k *call, req *kmsg.CreatePartitionsRequest, resp *k
 	case kerr.UnknownTopicOrPartition.Code:
 		o.must(k, truth, func(s state) bool { _, ok := s.TopicByName(name); return !ok }, "there is no such topic")
 	case kerr.InvalidReplicationFactor.Code:
-		o.must(k, truth, fewerBrokers(3), "too few brokers")
+		o.must(k, truth, func(s state) bool {
+			first, ok := partitionOf(s, name, 0)
+			return ok && fewerBrokers(len(first.Replicas))(s)
+		}, "too few brokers")
 	default:
 		o.unexpected(k, code)
 	}
@@ -183,7 +216,7 @@ func (o *oracle) judgeHeartbeat(k *call, req *kmsg.BrokerHeartbeatRequest, resp 
 			return ok && b.Fenced == resp.IsFenced && (!resp.IsCaughtUp || req.CurrentMetadataOffset >= b.RegistrationOffset)
 		}, "its state")
 	case kerr.StaleBrokerEpoch.Code:
-		o.must(k, truth, func(s state) bool { _, ok := current(s); return !ok }, "its epoch is stale")
+		o.must(k, truth, staleEpoch(req.BrokerID, req.BrokerEpoch), "its epoch is stale")
 	default:
 		o.unexpected(k, resp.ErrorCode)
 	}
@@ -213,7 +246,7 @@ func (o *oracle) judgeProducerIDs(k *call, req *kmsg.AllocateProducerIDsRequest,
 		o.blocks[first] = count
 		o.must(k, acknowledged, func(s state) bool { return s.NextProducerID() == first+count }, "the block")
 	case kerr.StaleBrokerEpoch.Code:
-		o.must(k, truth, func(s state) bool { b, ok := s.Broker(req.BrokerID); return !ok || b.Epoch != req.BrokerEpoch }, "its epoch is stale")
+		o.must(k, truth, staleEpoch(req.BrokerID, req.BrokerEpoch), "its epoch is stale")
 	default:
 		o.unexpected(k, resp.ErrorCode)
 	}
@@ -223,7 +256,7 @@ func (o *oracle) judgeAlterPartition(k *call, req *kmsg.AlterPartitionRequest, r
 	switch resp.ErrorCode {
 	case 0:
 	case kerr.StaleBrokerEpoch.Code:
-		o.must(k, truth, func(s state) bool { b, ok := s.Broker(req.BrokerID); return !ok || b.Epoch != req.BrokerEpoch }, "its epoch is stale")
+		o.must(k, truth, staleEpoch(req.BrokerID, req.BrokerEpoch), "its epoch is stale")
 		return
 	default:
 		o.unexpected(k, resp.ErrorCode)
@@ -245,7 +278,9 @@ func (o *oracle) judgeAlterPartition(k *call, req *kmsg.AlterPartitionRequest, r
 		for _, m := range asked.NewEpochISR {
 			isr = append(isr, m.BrokerID)
 		}
-		if d := told.PartitionEpoch - asked.PartitionEpoch; d < 0 || d > 1 || told.LeaderEpoch != asked.LeaderEpoch || !slices.Equal(told.ISR, isr) {
+		// When it completes a reassignment that removes replicas, those leave the ISR and the leader epoch rises, too.
+		changes, elections := told.PartitionEpoch-asked.PartitionEpoch, told.LeaderEpoch-asked.LeaderEpoch
+		if changes < 0 || changes > 1 || elections < 0 || elections > changes || elections == 0 && !slices.Equal(told.ISR, isr) || len(without(told.ISR, isr)) > 0 {
 			violate("partition-epoch-plus-one", "%s #%d, %s, is told by node %d: %s", k.conn.name, k.serial, describe(req), k.node.id, describeAnswer(resp))
 		}
 		o.must(k, acknowledged, func(s state) bool {
@@ -259,6 +294,11 @@ func (o *oracle) judgeAlterPartition(k *call, req *kmsg.AlterPartitionRequest, r
 		o.must(k, truth, func(s state) bool { p, ok := partition(s); return ok && p.LeaderEpoch > asked.LeaderEpoch }, "a later leader epoch")
 	case kerr.InvalidUpdateVersion.Code:
 		o.must(k, truth, func(s state) bool { p, ok := partition(s); return ok && p.PartitionEpoch > asked.PartitionEpoch }, "a later partition epoch")
+	case kerr.NewLeaderElected.Code:
+		o.must(k, truth, func(s state) bool {
+			p, ok := partition(s)
+			return ok && p.Leader != req.BrokerID && p.LeaderEpoch > asked.LeaderEpoch && p.PartitionEpoch == asked.PartitionEpoch+1
+		}, "a reassignment ends without it")
 	case kerr.IneligibleReplica.Code:
 		o.must(k, truth, func(s state) bool {
 			members := slices.Clone(asked.NewEpochISR)

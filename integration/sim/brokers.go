@@ -17,11 +17,11 @@ import (
 // broker behaves as a Kafka broker does towards its controllers: it follows the metadata log, registers, sends
 // heartbeats, changes the ISRs of the partitions it leads, takes blocks of producer ids.
 type broker struct {
-	w   *world
-	id  int32
-	dir records.UUID
+	w  *world
+	id int32
 
 	// On disk.
+	dirs          directories
 	follower      follower
 	previousEpoch int64 // of the registration it stopped cleanly in; -1
 
@@ -59,8 +59,11 @@ type follower struct {
 	content   []byte
 }
 
+// newFollower has nothing of the log.
+func newFollower() follower { return follower{known: pair{-1, 0}, watermark: -1} }
+
 func newBroker(w *world, id int32) *broker {
-	b := &broker{w: w, id: id, dir: w.uuid(), previousEpoch: -1, follower: follower{known: pair{-1, 0}, watermark: -1}}
+	b := &broker{w: w, id: id, dirs: newDirectories(w), previousEpoch: -1, follower: newFollower()}
 	b.after(w.between(0, 500*time.Millisecond), b.start)
 	return b
 }
@@ -79,6 +82,7 @@ func (b *broker) start() {
 	w := b.w
 	b.life++
 	b.state, b.process, b.epoch = brokerRegistering, w.uuid(), -1
+	b.dirs.found(w)
 	b.caughtUp, b.fenced, b.stopping, b.altering, b.silent = false, true, false, false, 0
 	b.beats = newConn(w, fmt.Sprintf("broker-%d.%d", b.id, b.life))
 	b.changes = newConn(w, fmt.Sprintf("changes-%d.%d", b.id, b.life))
@@ -111,35 +115,38 @@ func (b *broker) alive(f func(kmsg.Response)) func(kmsg.Response) {
 	}
 }
 
-func (b *broker) register() {
-	request := func() kmsg.Request {
-		req := kmsg.NewBrokerRegistrationRequest()
-		req.Version = 4
-		req.BrokerID, req.ClusterID, req.IncarnationID = b.id, clusterID, b.process
-		req.LogDirs = [][16]byte{b.dir}
-		req.PreviousBrokerEpoch = b.previousEpoch
-		req.Listeners = []kmsg.BrokerRegistrationRequestListener{{Name: "PLAINTEXT", Host: fmt.Sprintf("broker%d", b.id), Port: 9092}}
-		for _, f := range []struct {
-			name string
-			max  int16
-		}{{"metadata.version", 31}, {"kraft.version", 1}, {"transaction.version", 2}, {"group.version", 1}, {"share.version", 1}, {"streams.version", 1}, {"eligible.leader.replicas.version", 1}} {
-			feature := kmsg.NewBrokerRegistrationRequestFeature()
-			feature.Name, feature.MaxSupportedVersion = f.name, f.max
-			if f.name == "metadata.version" {
-				feature.MinSupportedVersion = 7
-			}
-			req.Features = append(req.Features, feature)
+// registration is how the process that runs introduces itself.
+func (b *broker) registration() *kmsg.BrokerRegistrationRequest {
+	req := kmsg.NewBrokerRegistrationRequest()
+	req.Version = 4
+	req.BrokerID, req.ClusterID, req.IncarnationID = b.id, clusterID, b.process
+	req.LogDirs = wire(b.dirs.registered)
+	req.PreviousBrokerEpoch = b.previousEpoch
+	req.Listeners = []kmsg.BrokerRegistrationRequestListener{{Name: "PLAINTEXT", Host: fmt.Sprintf("broker%d", b.id), Port: 9092}}
+	for _, f := range []struct {
+		name string
+		max  int16
+	}{{"metadata.version", 31}, {"kraft.version", 1}, {"transaction.version", 2}, {"group.version", 1}, {"share.version", 1}, {"streams.version", 1}, {"eligible.leader.replicas.version", 1}} {
+		feature := kmsg.NewBrokerRegistrationRequestFeature()
+		feature.Name, feature.MaxSupportedVersion = f.name, f.max
+		if f.name == "metadata.version" {
+			feature.MinSupportedVersion = 7
 		}
-		return &req
+		req.Features = append(req.Features, feature)
 	}
-	ask := &ask{conn: b.beats, target: &b.target, timeout: 2 * time.Second, tries: 1, request: request}
+	return &req
+}
+
+func (b *broker) register() {
+	w := b.w
+	ask := &ask{conn: b.beats, target: &b.target, timeout: 2 * w.pace.patience, tries: 1, request: func() kmsg.Request { return b.registration() }}
 	ask.done = b.alive(func(resp kmsg.Response) {
 		if r, ok := resp.(*kmsg.BrokerRegistrationResponse); ok && r.ErrorCode == 0 {
 			b.epoch, b.state = r.BrokerEpoch, brokerRunning
 			b.heartbeat()
 			return
 		}
-		b.after(b.w.between(50*time.Millisecond, 500*time.Millisecond), b.register)
+		b.after(w.around(3*w.pace.hurry), b.register)
 	})
 	ask.run()
 }
@@ -153,17 +160,18 @@ func (b *broker) heartbeat() {
 	request := func() kmsg.Request {
 		req := kmsg.NewBrokerHeartbeatRequest()
 		req.Version = 2
-		req.BrokerID, req.BrokerEpoch = b.id, b.epoch
+		req.BrokerID, req.BrokerEpoch = b.id, b.saidEpoch()
 		req.CurrentMetadataOffset = b.image().EndOffset() - 1
 		req.WantFence, req.WantShutdown = !b.caughtUp, b.stopping
+		req.OfflineLogDirs = wire(b.dirs.failed)
 		if b.caughtUp {
-			req.CordonedLogDirs = [][16]byte{}
+			req.CordonedLogDirs = wire(b.dirs.cordoned)
 		}
 		return &req
 	}
-	ask := &ask{conn: b.beats, target: &b.target, timeout: 700 * time.Millisecond, tries: 1, request: request}
+	ask := &ask{conn: b.beats, target: &b.target, timeout: w.pace.patience * 7 / 10, tries: 1, request: request}
 	ask.done = b.alive(func(resp kmsg.Response) {
-		pause := w.between(200*time.Millisecond, 700*time.Millisecond)
+		pause := w.around(w.pace.heartbeat)
 		if r, ok := resp.(*kmsg.BrokerHeartbeatResponse); ok {
 			switch {
 			case r.ErrorCode == kerr.StaleBrokerEpoch.Code:
@@ -176,10 +184,10 @@ func (b *broker) heartbeat() {
 			}
 			b.caughtUp, b.fenced = b.caughtUp || r.IsCaughtUp, r.IsFenced
 			if b.fenced || b.stopping {
-				pause = w.between(20*time.Millisecond, 150*time.Millisecond)
+				pause = w.around(w.pace.hurry)
 			}
 		} else {
-			pause = w.between(10*time.Millisecond, 200*time.Millisecond) // another node may know better
+			pause = w.around(w.pace.hurry) // another node may know better
 		}
 		b.after(pause, b.heartbeat)
 	})
@@ -191,11 +199,14 @@ func (b *broker) image() *image.Image { return b.w.oracle.ends[b.follower.offset
 
 // changeLoop does what brokers write: ISR changes and producer ids.
 func (b *broker) changeLoop() {
-	b.after(b.w.between(30*time.Millisecond, 300*time.Millisecond), func() {
+	b.after(b.w.around(b.w.pace.change), func() {
 		if b.state == brokerRunning && !b.fenced && b.w.now >= b.silent && !b.altering {
-			if b.w.chance(0.15) {
+			switch p := b.w.rand.Float64(); {
+			case p < 0.15:
 				b.allocate()
-			} else {
+			case p < 0.3:
+				b.assign()
+			default:
 				b.alter()
 			}
 		}
@@ -205,9 +216,9 @@ func (b *broker) changeLoop() {
 
 func (b *broker) allocate() {
 	b.altering = true
-	ask := &ask{conn: b.changes, target: &b.target, timeout: time.Second, tries: 2, request: func() kmsg.Request {
+	ask := &ask{conn: b.changes, target: &b.target, timeout: b.w.pace.patience, tries: 2, request: func() kmsg.Request {
 		req := kmsg.NewAllocateProducerIDsRequest()
-		req.BrokerID, req.BrokerEpoch = b.id, b.epoch
+		req.BrokerID, req.BrokerEpoch = b.id, b.saidEpoch()
 		return &req
 	}}
 	ask.done = b.alive(func(resp kmsg.Response) {
@@ -253,9 +264,9 @@ func (b *broker) alter() {
 	w.rand.Shuffle(len(isr), func(i, j int) { isr[i], isr[j] = isr[j], isr[i] })
 	version := int16(2 + w.rand.IntN(2))
 	b.altering = true
-	ask := &ask{conn: b.changes, target: &b.target, timeout: time.Second, tries: 3, request: func() kmsg.Request {
+	ask := &ask{conn: b.changes, target: &b.target, timeout: w.pace.patience, tries: 3, request: func() kmsg.Request {
 		req := kmsg.NewAlterPartitionRequest()
-		req.Version, req.BrokerID, req.BrokerEpoch = version, b.id, b.epoch
+		req.Version, req.BrokerID, req.BrokerEpoch = version, b.id, b.saidEpoch()
 		p := kmsg.NewAlterPartitionRequestTopicPartition()
 		p.Partition, p.LeaderEpoch, p.PartitionEpoch = l.id, l.p.LeaderEpoch, l.p.PartitionEpoch
 		for _, id := range isr {
@@ -281,7 +292,7 @@ func (b *broker) alter() {
 
 // fetchLoop follows the metadata log.
 func (b *broker) fetchLoop() {
-	b.after(b.w.between(10*time.Millisecond, 200*time.Millisecond), func() {
+	b.after(b.w.around(b.w.pace.fetch), func() {
 		if b.w.now >= b.silent || b.w.chance(0.3) {
 			b.fetch()
 		}
@@ -313,7 +324,7 @@ func (b *broker) fetch() {
 	req.MaxBytes = int32(200 + w.rand.IntN(20_000))
 	p := kmsg.NewFetchRequestTopicPartition()
 	p.CurrentLeaderEpoch, p.FetchOffset, p.LastFetchedEpoch = f.known.epoch, f.offset, f.epoch
-	p.HighWatermark, p.ReplicaDirectoryID = f.watermark, b.dir
+	p.HighWatermark, p.ReplicaDirectoryID = f.watermark, b.dirs.registered[0]
 	t := kmsg.NewFetchRequestTopic()
 	t.TopicID, t.Partitions = records.MetadataTopicID, []kmsg.FetchRequestTopicPartition{p}
 	req.Topics = []kmsg.FetchRequestTopic{t}

@@ -175,6 +175,16 @@ func refused(resp kmsg.Response) bool {
 		return resp.ErrorCode == code
 	case *kmsg.AllocateProducerIDsResponse:
 		return resp.ErrorCode == code
+	case *kmsg.AssignReplicasToDirsResponse:
+		return resp.ErrorCode == code
+	case *kmsg.AlterPartitionAssignmentsResponse:
+		return resp.ErrorCode == code
+	case *kmsg.ElectLeadersResponse:
+		return resp.ErrorCode == code
+	case *kmsg.IncrementalAlterConfigsResponse:
+		return resp.Resources[0].ErrorCode == code
+	case *kmsg.AlterConfigsResponse:
+		return resp.Resources[0].ErrorCode == code
 	}
 	panic(fmt.Sprintf("model: response %T", resp))
 }
@@ -218,6 +228,21 @@ func describe(req kmsg.Request) string {
 		p := &req.Topics[0].Partitions[0]
 		return fmt.Sprintf("alter %x-%d by %d: %v%v at %d/%d", req.Topics[0].TopicID[:4], p.Partition, req.BrokerID, p.NewISR, p.NewEpochISR, p.LeaderEpoch, p.PartitionEpoch)
 	}
+	if c, ok := configChangeOf(req); ok {
+		return c.String()
+	}
+	switch req := req.(type) {
+	case *kmsg.AlterPartitionAssignmentsRequest:
+		return describeReassignment(req)
+	case *kmsg.AssignReplicasToDirsRequest:
+		return describeAssignment(req)
+	case *kmsg.ElectLeadersRequest:
+		s := fmt.Sprintf("elect by type %d, all: %v", req.ElectionType, req.Topics == nil)
+		for _, t := range req.Topics {
+			s += " " + t.Topic
+		}
+		return s
+	}
 	return kmsg.NameForKey(req.Key())
 }
 
@@ -254,6 +279,18 @@ func describeAnswer(resp kmsg.Response) string {
 			}
 		}
 		return s
+	}
+	switch resp := resp.(type) {
+	case *kmsg.AlterPartitionAssignmentsResponse:
+		return fmt.Sprintf("error %d, partition error %d", resp.ErrorCode, resp.Topics[0].Partitions[0].ErrorCode)
+	case *kmsg.ElectLeadersResponse:
+		return describeElections(resp)
+	case *kmsg.IncrementalAlterConfigsResponse:
+		return fmt.Sprintf("error %d", resp.Resources[0].ErrorCode)
+	case *kmsg.AlterConfigsResponse:
+		return fmt.Sprintf("error %d", resp.Resources[0].ErrorCode)
+	case *kmsg.AssignReplicasToDirsResponse:
+		return fmt.Sprintf("error %d, %v", resp.ErrorCode, resp.Directories)
 	}
 	return fmt.Sprintf("%T", resp)
 }

@@ -1,10 +1,8 @@
 package sim
 
 import (
-	"fmt"
+	"slices"
 	"time"
-
-	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
 // fault is something that goes wrong, or that someone does, now and then.
@@ -134,7 +132,7 @@ var faults = []fault{
 	}},
 	{"a broker falls silent", 1500 * time.Millisecond, func(w *world) {
 		if b := w.someBroker(); b.state == brokerRunning && b.silent <= w.now {
-			b.silent = w.now + w.between(200*time.Millisecond, 3*sessionTimeout)
+			b.silent = w.now + w.between(200*time.Millisecond, 3*w.pace.session)
 			w.tracef("broker %d: silent until %v", b.id, b.silent)
 			w.count("silences")
 		}
@@ -142,7 +140,7 @@ var faults = []fault{
 	{"a broker dies", 4 * time.Second, func(w *world) {
 		if b := w.someBroker(); b.state != brokerDown {
 			w.count("brokers killed")
-			b.stop(false, w.between(0, 2*sessionTimeout))
+			b.stop(false, w.between(0, 2*w.pace.session))
 		}
 	}},
 	{"a broker is told to stop", 3 * time.Second, func(w *world) {
@@ -151,29 +149,18 @@ var faults = []fault{
 			b.stopping = true
 		}
 	}},
-	{"a request is sent twice", time.Second, func(w *world) {
-		if b := w.someBroker(); b.state == brokerRunning {
-			req := kmsg.NewBrokerHeartbeatRequest()
-			req.BrokerID, req.BrokerEpoch, req.CurrentMetadataOffset = b.id, b.epoch, b.follower.offset-1
-			req.WantFence = !b.caughtUp
-			if w.chance(0.2) {
-				req.BrokerEpoch -= int64(1 + w.rand.IntN(100))
-			}
-			newConn(w, fmt.Sprintf("stray-%d", w.step)).send(w.someNode(), &req, nil)
-		}
-	}},
 }
 
 // scheduleFaults lets each fault happen at random times for as long as there are faults.
 func (w *world) scheduleFaults() {
-	for i := range faults {
-		f := &faults[i]
+	for _, f := range slices.Concat(faults, directoryFaults, lies) {
 		var next func()
 		next = func() {
-			w.after(time.Duration(w.roughness*float64(w.between(f.every/5, 2*f.every))), func() {
+			w.after(time.Duration(w.pace.faults*w.roughness*float64(w.between(f.every/5, 2*f.every))), func() {
 				if w.calm {
 					return
 				}
+				w.count("faults")
 				f.happens(w)
 				next()
 			})

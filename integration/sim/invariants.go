@@ -27,6 +27,7 @@ type oracle struct {
 	blocks    map[int64]int64 // handed out and acknowledged: first → count
 	returned  map[int32]int64 // brokers that were unfenced after a controlled shutdown, and their epochs
 	open      *transaction
+	placed    map[partitionKey]bool // without a leader when a broker said where its replica lies: elections come later, as with Apache's controller
 }
 
 // state is what was so between two operations.
@@ -50,7 +51,7 @@ func newOracle(w *world) *oracle {
 	empty := new(image.Image)
 	return &oracle{
 		w: w, head: empty, states: []state{{Image: empty}}, ends: map[int64]*image.Image{0: empty},
-		twins: map[partitionKey]twin{}, changed: map[partitionKey]bool{}, blocks: map[int64]int64{}, returned: map[int32]int64{},
+		twins: map[partitionKey]twin{}, changed: map[partitionKey]bool{}, blocks: map[int64]int64{}, returned: map[int32]int64{}, placed: map[partitionKey]bool{},
 	}
 }
 
@@ -142,6 +143,7 @@ type author struct {
 	Records int    `json:"n"`
 	API     string `json:"api"`
 	Begin   int64  `json:"begin"` // of the transaction that the records are part of
+	Client  string `json:"client"`
 }
 
 func authorsOf(b records.Batch, who []byte) []author {
@@ -174,7 +176,7 @@ func (o *oracle) operations(e *entry) {
 		}
 		for _, r := range rs[at : at+a.Records] {
 			offset := b.BaseOffset() + int64(at)
-			o.record(r, offset, op.start, a.API)
+			o.record(edit.View(), r, offset, op.start, a)
 			switch r := r.(type) {
 			case *records.Topic:
 				op.created = append(op.created, r)
@@ -204,8 +206,8 @@ func (o *oracle) operations(e *entry) {
 	}
 }
 
-// record checks what can be said of one record before it is replayed. start is where its operation begins, api what asked for it.
-func (o *oracle) record(r records.Record, offset, start int64, api string) {
+// record checks what can be said of one record before it is replayed on the image now. start is where its operation, by, begins.
+func (o *oracle) record(now *image.Image, r records.Record, offset, start int64, by author) {
 	switch r := r.(type) {
 	case *records.Partition:
 		if r.LeaderEpoch != 0 || r.PartitionEpoch != 0 {
@@ -215,9 +217,10 @@ func (o *oracle) record(r records.Record, offset, start int64, api string) {
 		o.twins[key] = twin{leader: r.Leader}
 		o.changed[key] = true
 	case *records.PartitionChange:
-		o.checkChange(r, offset, api)
+		o.checkChange(now, r, offset, by)
 		key := partitionKey{r.TopicID, r.PartitionID}
 		t := o.twins[key]
+		o.placed[key] = by.API == "AssignReplicasToDirs" && t.leader == records.NoLeader
 		t.partitionEpoch++
 		if r.Leader != records.LeaderUnchanged {
 			if r.Leader == t.leader && r.Replicas == nil {
@@ -228,6 +231,8 @@ func (o *oracle) record(r records.Record, offset, start int64, api string) {
 		}
 		o.twins[key] = t
 		o.changed[key] = true
+	case *records.ClearELR:
+		o.clearELR(now, r.TopicName)
 	case *records.RemoveTopic:
 		for key := range o.twins {
 			if key.topic == r.TopicID {
@@ -253,6 +258,20 @@ func (o *oracle) record(r records.Record, offset, start int64, api string) {
 			violate("broker-epoch-is-offset", "broker %d registers at %d with epoch %d; its operation begins at %d", r.BrokerID, offset, r.BrokerEpoch, start)
 		}
 	}
+}
+
+// clearELR counts the change of each partition that has eligible leader replicas, or is known to have had one.
+func (o *oracle) clearELR(now *image.Image, topic string) {
+	now.EachPartition(func(t *image.Topic, id int32, p *image.Partition) bool {
+		if (topic == "" || t.Name == topic) && len(p.ELR)+len(p.LastKnownELR) > 0 {
+			key := partitionKey{t.ID, id}
+			twin := o.twins[key]
+			twin.partitionEpoch++
+			o.twins[key] = twin
+			o.changed[key] = true
+		}
+		return true
+	})
 }
 
 // checkTwins compares epochs that were counted with those of the image.
@@ -341,6 +360,9 @@ func (o *oracle) checkPartition(t *image.Topic, id int32, p *image.Partition) {
 			fail("elr-outside-isr", "ELR")
 		}
 	}
+	if why := checkReassignment(p); why != "" {
+		fail("reassigned-within-replicas", why)
+	}
 	if len(p.ELR) > 0 && !o.head.ELREnabled() {
 		fail("elr-outside-isr", "there are eligible leader replicas, and the feature is off")
 	}
@@ -349,7 +371,7 @@ func (o *oracle) checkPartition(t *image.Topic, id int32, p *image.Partition) {
 		if len(eligible) == 0 {
 			eligible = p.ELR
 		}
-		if slices.ContainsFunc(eligible, o.active) {
+		if !o.placed[partitionKey{t.ID, id}] && slices.ContainsFunc(eligible, func(id int32) bool { return reachable(o.head, p, id) }) {
 			fail("leaderless-only-when-nobody-may-lead", "a replica that has everything is there")
 		}
 		return
@@ -357,14 +379,14 @@ func (o *oracle) checkPartition(t *image.Topic, id int32, p *image.Partition) {
 	if !slices.Contains(p.ISR, p.Leader) {
 		fail("leader-in-isr", "leader")
 	}
+	if b, ok := o.head.Broker(p.Leader); ok {
+		if dir, _ := p.Directory(p.Leader); !b.HasOnlineDir(dir) {
+			fail("leader-directory-online", "the leader's directory has failed")
+		}
+	}
 	if !o.mayLead(p.Leader) {
 		fail("fenced-brokers-lead-nothing", "the leader is fenced, shutting down or not registered")
 	}
-}
-
-func (o *oracle) active(broker int32) bool {
-	b, ok := o.head.Broker(broker)
-	return ok && b.Active()
 }
 
 // mayLead is active, but for brokers that came back from a controlled shutdown.

@@ -22,6 +22,7 @@ const (
 	entriesSplit
 	checkpointSent // instead of entries
 	wrongNode
+	epochLied // by a broker, of itself
 	mishaps
 )
 
@@ -43,6 +44,7 @@ var likelihood = [mishaps]float64{
 	entriesSplit:    0.3,
 	checkpointSent:  0.3,
 	wrongNode:       0.1,
+	epochLied:       0.02,
 }
 
 // odds are the likelihoods of one simulation.

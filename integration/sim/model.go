@@ -119,10 +119,7 @@ func (n *node) stepSoon() {
 }
 
 func (n *node) tickTimer() {
-	d := 100 * time.Millisecond
-	if !n.w.calm {
-		d = n.w.between(60*time.Millisecond, 250*time.Millisecond)
-	}
+	d := n.w.around(n.w.pace.tick)
 	if n.w.happens(tickLate) {
 		d = n.w.between(0, 3*time.Second)
 	}

@@ -30,12 +30,6 @@ const (
 	entryBatch
 )
 
-const (
-	electionTimeout = 150 * time.Millisecond
-	leaderLease     = 120 * time.Millisecond
-	idleContact     = 60 * time.Millisecond
-)
-
 // node is one controller process and what it has on disk.
 type node struct {
 	w  *world
@@ -148,12 +142,12 @@ func (n *node) startRaft() {
 	n.pair = pair{-1, n.term}
 	n.heard = n.w.now
 	n.contacting = map[int32]bool{}
-	n.patience = n.w.between(electionTimeout, 2*electionTimeout)
+	n.patience = n.w.between(n.w.pace.election, 2*n.w.pace.election)
 	n.electionTimer()
 }
 
 func (n *node) electionTimer() {
-	n.after(n.w.between(20*time.Millisecond, 60*time.Millisecond), func() {
+	n.after(n.w.around(n.w.pace.election/4), func() {
 		switch {
 		case n.leading:
 			n.checkLease()
@@ -168,7 +162,7 @@ func (n *node) electionTimer() {
 func (n *node) checkLease() {
 	answers := 1
 	for _, m := range n.peers() {
-		if n.w.now-n.answered[m.id] <= leaderLease {
+		if n.w.now-n.answered[m.id] <= n.w.pace.election*4/5 {
 			answers++
 		}
 	}
@@ -195,11 +189,11 @@ func (n *node) lastTerm() int32 {
 // campaign asks for votes. Unless forced it asks first whether it would get them, so that it disturbs nobody in vain.
 func (n *node) campaign(forced bool) {
 	n.heard = n.w.now
-	n.patience = n.w.between(electionTimeout, 2*electionTimeout)
+	n.patience = n.w.between(n.w.pace.election, 2*n.w.pace.election)
 	if !forced {
 		would := 1
 		for _, m := range n.peers() {
-			if n.reaches(m) && n.upToDate(m) && !m.leading && n.w.now-m.heard > electionTimeout/2 {
+			if n.reaches(m) && n.upToDate(m) && !m.leading && n.w.now-m.heard > n.w.pace.election/2 {
 				would++
 			}
 		}
@@ -309,9 +303,9 @@ func (n *node) contactSoon(m *node, d time.Duration) {
 			return
 		}
 		if len(m.log) < len(n.log) || m.commit < n.commit {
-			n.contactSoon(m, n.w.between(time.Millisecond, 25*time.Millisecond))
+			n.contactSoon(m, n.w.between(time.Millisecond, n.w.pace.election/6))
 		} else {
-			n.contactSoon(m, n.w.between(idleContact/2, idleContact))
+			n.contactSoon(m, n.w.around(n.w.pace.election/4))
 		}
 	})
 }

@@ -118,7 +118,7 @@ func (w *world) finally(request func() kmsg.Request, done func() bool) string {
 	if !f.started {
 		f.started = true
 		stage := f.stage
-		ask := &ask{conn: f.conn, target: &f.target, timeout: sessionTimeout, request: request}
+		ask := &ask{conn: f.conn, target: &f.target, timeout: w.pace.session, request: request}
 		ask.done = func(kmsg.Response) {
 			if f.stage == stage && !done() {
 				f.started = false

@@ -53,7 +53,7 @@ func (n *node) listen() {
 		if !ok {
 			last = s.since
 		}
-		if n.clock().Sub(last) >= sessionTimeout {
+		if n.clock().Sub(last) >= n.w.pace.session {
 			s.over[key] = true
 		}
 	}

@@ -33,7 +33,8 @@ import (
 // Options name a run.
 type Options struct {
 	Seed  uint64
-	Steps int // events before the faults stop
+	Steps int           // events before the faults stop
+	Time  time.Duration // instead of Steps: simulated time before they do, at an everyday pace
 }
 
 // Report is what a run came to.
@@ -41,7 +42,7 @@ type Report struct {
 	Options
 	Hash    uint64 // of the whole trace: equal for equal options
 	Events  int
-	Time    time.Duration // simulated
+	Elapsed time.Duration // simulated
 	Stats   map[string]int
 	Failure *Failure // nil: every invariant held
 }
@@ -57,9 +58,8 @@ type Failure struct {
 func (f *Failure) Error() string { return fmt.Sprintf("invariant %s: %s", f.Invariant, f.Message) }
 
 const (
-	clusterID      = "simulated-cluster-id-0"
-	sessionTimeout = 3 * time.Second
-	traceTail      = 250
+	clusterID = "simulated-cluster-id-0"
+	traceTail = 250
 )
 
 // epoch is when every simulation begins.
@@ -71,6 +71,7 @@ type world struct {
 	seed     uint64
 	settings plan.Settings
 	maxBatch int // bytes that one operation may take in a batch; 0: as many as in real life
+	pace     pace
 
 	now       time.Duration
 	events    eventQueue
@@ -108,18 +109,18 @@ func violate(name, format string, args ...any) {
 func Run(o Options) (report Report) {
 	w := newWorld(o)
 	defer func() {
-		report = Report{Options: o, Hash: w.trace.sum(), Events: w.step, Time: w.now, Stats: w.stats}
+		report = Report{Options: o, Hash: w.trace.sum(), Events: w.step, Elapsed: w.now, Stats: w.stats}
 		if p := recover(); p != nil {
 			name, message := nameOf(p)
 			report.Failure = &Failure{Invariant: name, Message: message, Step: w.step, Tail: w.trace.tail()}
 		}
 	}()
 	w.start()
-	for w.step < o.Steps {
+	for w.step < o.Steps || w.now < o.Time {
 		w.next()
 	}
 	w.heal()
-	w.recoverWithin(60*time.Second, 40_000)
+	w.recoverWithin(20*w.pace.session, 40_000)
 	return
 }
 
@@ -157,17 +158,24 @@ func newWorld(o Options) *world {
 		cut:     map[[2]int32]bool{},
 		leaders: map[int32]int32{},
 		voters:  map[int32]records.Voter{},
+		pace:    brisk,
+	}
+	if o.Time > 0 {
+		w.pace = everyday
 	}
 	w.trace.hash = fnv.New64a()
 	w.settings = plan.Settings{
 		ClusterID:                clusterID,
-		SessionTimeout:           sessionTimeout,
+		SessionTimeout:           w.pace.session,
 		NumPartitions:            3,
 		DefaultReplicationFactor: 1,
 		MinISR:                   int32(1 + w.rand.IntN(2)),
 		MetadataVersion:          records.LatestMetadataVersion,
 	}
 	w.settings.UncleanElection = w.chance(0.15)
+	if w.chance(0.5) {
+		w.settings.LeaderImbalanceInterval = w.between(w.pace.session/3, 3*w.pace.session)
+	}
 	w.drawOdds()
 	w.roughness = 0.05 + 0.9*w.rand.Float64()
 	if w.chance(0.25) {

@@ -20,7 +20,7 @@ var (
 func TestSeeds(t *testing.T) {
 	first, count := uint64(1), *seedsFlag
 	if count == 0 {
-		count = 40
+		count = 60
 	}
 	if *seedFlag != 0 {
 		first, count = *seedFlag, 1
@@ -37,11 +37,11 @@ func TestSeeds(t *testing.T) {
 		}
 		totals["events"] += report.Events
 		if *seedFlag != 0 {
-			t.Logf("seed %d: %d events in %v, trace %016x", seed, report.Events, report.Time, report.Hash)
+			t.Logf("seed %d: %d events in %v, trace %016x", seed, report.Events, report.Elapsed, report.Hash)
 		}
 	}
 	t.Logf("%d simulations: %s", count, summary(totals))
-	if count < 40 {
+	if count < 60 {
 		return
 	}
 	// A simulator in which nothing goes wrong proves nothing.
@@ -49,7 +49,9 @@ func TestSeeds(t *testing.T) {
 		"batches dropped", "proposals refused", "proposals held", "committed after an error", "entries lost", "verifications failed",
 		"lease lost", "leadership went round", "signals lost", "crashes", "checkpoints loaded", "checkpoints installed", "checkpoints fetched",
 		"operation CreateTopics", "operation DeleteTopics", "operation CreatePartitions", "operation AlterPartition", "operation AllocateProducerIDs",
-		"operation BrokerSessionExpiry", "operation UnregisterBroker", "controlled shutdowns",
+		"operation BrokerSessionExpiry", "operation UnregisterBroker", "controlled shutdowns", "operation AlterPartitionAssignments",
+		"operation ElectLeaders", "operation BalanceLeaders", "operation AlterConfigs", "operation IncrementalAlterConfigs",
+		"operation AssignReplicasToDirs", "directories failed", "brokers wiped", "brokers doubled", "epochs lied", "reassignments completed",
 		"transactions", "transactions aborted by their leader", "transactions aborted by the next leader",
 	} {
 		if totals[name] == 0 {

@@ -24,6 +24,7 @@ type transaction struct {
 	twins     map[partitionKey]twin
 	producers int64
 	returned  map[int32]int64
+	placed    map[partitionKey]bool
 }
 
 // checkOpen checks that a batch which comes while a transaction is open belongs to it, or ends it.
@@ -47,14 +48,14 @@ func (o *oracle) boundary(r records.Record, e *entry, op *operation) {
 		if op.start != e.batch.BaseOffset() {
 			violate("transactions-begin-batches", "%s at %d begins a transaction inside the batch at %d", op.api, op.start, e.batch.BaseOffset())
 		}
-		o.open = &transaction{of: op, term: e.term, twins: maps.Clone(o.twins), producers: o.producers, returned: maps.Clone(o.returned)}
+		o.open = &transaction{of: op, term: e.term, twins: maps.Clone(o.twins), producers: o.producers, returned: maps.Clone(o.returned), placed: maps.Clone(o.placed)}
 	case *records.EndTransaction:
 		if e.batch.BaseOffset() > op.start {
 			o.w.count("transactions")
 		}
 		o.open = nil
 	case *records.AbortTransaction:
-		o.twins, o.producers, o.returned = o.open.twins, o.open.producers, o.open.returned
+		o.twins, o.producers, o.returned, o.placed = o.open.twins, o.open.producers, o.open.returned, o.open.placed
 		clear(o.changed)
 		if e.term == o.open.term {
 			o.w.count("transactions aborted by their leader")
