@@ -6,4 +6,5 @@ const (
 	adoptWithoutIdentity = defect == "adopt without identity"
 	publishInTransaction = defect == "publish in a transaction"
 	forgetAbort          = defect == "forget to abort"
+	keepSessions         = defect == "keep sessions"
 )

@@ -140,7 +140,9 @@ func (c *Controller) activated() {
 			unfenced[b.ID] = b.Epoch
 		}
 	}
-	w.sessions.restart(unfenced, now)
+	if !keepSessions {
+		w.sessions.restart(unfenced, now)
+	}
 	c.lastTick, c.lastElection, c.lastBalance = now, now, now
 	w.active = true
 	c.activeTerm.Store(w.term)

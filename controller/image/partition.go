@@ -203,7 +203,9 @@ func (p *partition) change(l *lists, o *owner, r *records.PartitionChange, offse
 		}
 		p.setUncommon(u)
 	}
-	p.partitionEpoch++
+	if !keepPartitionEpoch {
+		p.partitionEpoch++
+	}
 }
 
 // moveDirectories gives replicas that stay their directories and new ones none yet: what a change of replicas that

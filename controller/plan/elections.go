@@ -214,6 +214,9 @@ func (c *partitionChange) keepEligible() {
 	}
 	elr := without(slices.Concat(c.elr, c.old.ISR), c.isr...)
 	elr = without(elr, c.moving.lost)
+	if forgetELR {
+		elr = without(elr, c.moving.leaving)
+	}
 	// Apache keeps replicas that a reassignment has removed. Their logs are gone: should they come back later, they have nothing.
 	elr = slices.DeleteFunc(elr, func(id int32) bool { return !slices.Contains(c.replicas, id) })
 	slices.Sort(elr)

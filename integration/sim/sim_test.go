@@ -88,6 +88,9 @@ func TestBrokenBuildsAreCaught(t *testing.T) {
 		{"yakt_adopt_without_identity", "adopt-equals-replay"},
 		{"yakt_publish_in_transaction", "readers-see-stable-images"},
 		{"yakt_forget_abort", "transactions-are-aborted-first"},
+		{"yakt_keep_sessions", "fenced-only-when-silent"},
+		{"yakt_forget_elr", "elr-keeps-who-leaves"},
+		{"yakt_keep_partition_epoch", "partition-epoch-plus-one"},
 	} {
 		t.Run(build.tag, func(t *testing.T) {
 			out, err := exec.Command("go", "test", "-tags", build.tag, "-run", "^TestSeeds$", ".").CombinedOutput()

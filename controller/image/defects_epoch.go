@@ -1,0 +1,5 @@
+//go:build yakt_keep_partition_epoch
+
+package image
+
+const keepPartitionEpoch = true

@@ -1,0 +1,5 @@
+//go:build yakt_forget_elr
+
+package plan
+
+const forgetELR = true
