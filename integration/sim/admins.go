@@ -59,6 +59,8 @@ func (a *admin) act() {
 		a.ask(a.reassign())
 	case p < 0.97:
 		a.ask(a.elect(false))
+	case p < 0.975:
+		a.look()
 	case p < 0.98:
 		a.askOn(a.unclean, a.elect(true))
 	default:

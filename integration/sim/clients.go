@@ -21,6 +21,9 @@ type call struct {
 	since    int // the oracle's state when it was sent: the answer must have been true then or later
 	answered bool
 	reply    func(kmsg.Response) // nil once nobody waits any more
+
+	began      int64 // by the clock of histories
+	operations []asked
 }
 
 // conn is a client's connection: what it sends arrives in order.
@@ -43,7 +46,7 @@ func newConn(w *world, name string) *conn { return &conn{w: w, name: name, told:
 func (c *conn) send(n *node, req kmsg.Request, reply func(kmsg.Response)) *call {
 	w := c.w
 	c.sent++
-	k := &call{conn: c, node: n, serial: c.sent, request: req, step: w.step, since: len(w.oracle.states) - 1, reply: reply}
+	k := &call{conn: c, node: n, serial: c.sent, request: req, step: w.step, since: len(w.oracle.states) - 1, reply: reply, began: w.past.tick()}
 	if !n.up {
 		return k
 	}
@@ -54,6 +57,9 @@ func (c *conn) send(n *node, req kmsg.Request, reply func(kmsg.Response)) *call 
 		caller := controller.Caller{Principal: "User:" + c.name, ClientID: c.name, Host: "127.0.0.1", Listener: "CONTROLLER"}
 		if h, ok := req.(*kmsg.BrokerHeartbeatRequest); ok {
 			n.hear(h)
+		}
+		if n.ctl.Active() {
+			w.past.begin(k)
 		}
 		incarnation := n.incarnation
 		err := n.ctl.Submit(caller, req, func(resp kmsg.Response) {
@@ -82,6 +88,7 @@ func (k *call) answer(resp kmsg.Response) {
 	w.calls = slices.DeleteFunc(w.calls, func(c *call) bool { return c == k })
 	w.count("answers")
 	if refused(resp) {
+		w.past.unknown(k)
 		w.count("answers NOT_CONTROLLER")
 	} else {
 		from := told{k.node.id, k.node.incarnation}
@@ -90,6 +97,7 @@ func (k *call) answer(resp kmsg.Response) {
 		}
 		k.conn.told[from] = k.serial
 		w.oracle.judge(k, resp)
+		w.past.end(k, resp)
 	}
 	if k.reply == nil {
 		return

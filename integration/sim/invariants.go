@@ -111,6 +111,7 @@ func (o *oracle) batch(e *entry) {
 	if o.open == nil {
 		o.checkImage()
 	}
+	o.w.past.committed(e)
 }
 
 func (o *oracle) control(e *entry) {
@@ -180,6 +181,7 @@ func (o *oracle) operations(e *entry) {
 			switch r := r.(type) {
 			case *records.Topic:
 				op.created = append(op.created, r)
+				o.w.past.names[r.TopicID] = r.Name
 			case *records.RemoveTopic:
 				op.removed[r.TopicID] = true
 			default:

@@ -14,6 +14,7 @@ import (
 
 	"yakt/controller"
 	"yakt/controller/image"
+	"yakt/integration/linear/model"
 	"yakt/records"
 )
 
@@ -35,6 +36,7 @@ type proposal struct {
 	kind        entryKind
 	batch       records.Batch
 	who         []byte
+	serial      uint64 // of the world when it was proposed
 	done        func(error)
 	settled     bool
 	err         error
@@ -53,6 +55,7 @@ func (n *node) boot() {
 	w := n.w
 	n.incarnation++
 	n.up, n.pausedUntil, n.busyUntil, n.deafUntil = true, 0, 0, 0
+	n.reads = model.Reads{}
 	n.pending = map[string]bool{}
 	n.inbox, n.appends, n.notify, n.checked, n.silence = nil, nil, nil, nil, silence{}
 	n.commit, n.applied, n.counted, n.end, n.seq = 0, 0, 0, 0, records.Sequence{}
@@ -82,7 +85,12 @@ func (n *node) crash() {
 	n.w.tracef("node %d: crashes", n.id)
 	n.w.count("crashes")
 	n.up, n.leading = false, false
-	n.w.calls = slices.DeleteFunc(n.w.calls, func(k *call) bool { return k.node == n })
+	n.w.calls = slices.DeleteFunc(n.w.calls, func(k *call) bool {
+		if k.node == n {
+			n.w.past.unknown(k)
+		}
+		return k.node == n
+	})
 }
 
 // load makes a checkpoint the state of the process.
@@ -139,7 +147,7 @@ func (n *node) ClusterID() string { return clusterID }
 func (n *node) Append(b records.Batch, who []byte, done func(error)) {
 	n.w.tracef("node %d: appends [%d,%d) of epoch %d, %d bytes", n.id, b.BaseOffset(), b.EndOffset(), b.LeaderEpoch(), len(b))
 	n.checkFenced(b, who)
-	p := &proposal{node: n, incarnation: n.incarnation, kind: entryBatch, batch: b, who: who, done: done}
+	p := &proposal{node: n, incarnation: n.incarnation, kind: entryBatch, batch: b, who: who, serial: n.w.serial, done: done}
 	n.appends = append(n.appends, p)
 	n.inbox = append(n.inbox, p)
 	n.takeSoon(n.w.between(0, 3*time.Millisecond))

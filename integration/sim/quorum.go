@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"yakt/controller"
+	"yakt/integration/linear/model"
 	"yakt/records"
 )
 
@@ -50,10 +51,11 @@ type node struct {
 	deafUntil   time.Duration // every signal is lost
 	skew        time.Duration
 	leading     bool
-	pair        pair // who leads, as published
-	commit      int  // entries known to be agreed on
-	applied     int  // entries applied
-	counted     int  // batches of the oracle's log that are applied
+	led         int32 // the last term in which it did
+	pair        pair  // who leads, as published
+	commit      int   // entries known to be agreed on
+	applied     int   // entries applied
+	counted     int   // batches of the oracle's log that are applied
 	end         int64
 	seq         records.Sequence
 	match       map[int32]int           // of a leader: how far each follower's log agrees
@@ -71,6 +73,7 @@ type node struct {
 	silence silence
 	notify  func()
 	checked any // the published image that was compared last
+	reads   model.Reads
 }
 
 type pair struct{ id, epoch int32 }
@@ -232,7 +235,7 @@ func (n *node) campaign(forced bool) {
 		panic(fmt.Sprintf("model: nodes %d and %d lead term %d", other, n.id, n.term))
 	}
 	n.w.leaders[n.term] = n.id
-	n.leading, n.refusing = true, false
+	n.leading, n.refusing, n.led = true, false, n.term
 	n.match, n.answered = map[int32]int{}, map[int32]time.Duration{}
 	for _, m := range n.peers() {
 		n.answered[m.id] = n.w.now

@@ -94,6 +94,7 @@ type world struct {
 	brokers []*broker
 	admins  []*admin
 	calls   []*call // sent and not answered yet
+	past    *histories
 	final   final
 }
 
@@ -121,6 +122,7 @@ func Run(o Options) (report Report) {
 	}
 	w.heal()
 	w.recoverWithin(20*w.pace.session, 40_000)
+	w.past.finish()
 	return
 }
 
@@ -185,6 +187,7 @@ func newWorld(o Options) *world {
 		w.maxBatch = 60 + w.rand.IntN(400)
 	}
 	w.oracle = newOracle(w)
+	w.past = newHistories(w)
 	return w
 }
 

@@ -51,7 +51,7 @@ func TestSeeds(t *testing.T) {
 		"operation CreateTopics", "operation DeleteTopics", "operation CreatePartitions", "operation AlterPartition", "operation AllocateProducerIDs",
 		"operation BrokerSessionExpiry", "operation UnregisterBroker", "controlled shutdowns", "operation AlterPartitionAssignments",
 		"operation ElectLeaders", "operation BalanceLeaders", "operation AlterConfigs", "operation IncrementalAlterConfigs",
-		"operation AssignReplicasToDirs", "directories failed", "brokers wiped", "brokers doubled", "epochs lied", "reassignments completed",
+		"operation AssignReplicasToDirs", "directories failed", "brokers wiped", "brokers doubled", "epochs lied", "reads", "histories checked", "reassignments completed",
 		"transactions", "transactions aborted by their leader", "transactions aborted by the next leader",
 	} {
 		if totals[name] == 0 {
