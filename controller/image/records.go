@@ -233,15 +233,17 @@ func differences(a, b *Image) iter.Seq[difference] {
 			default:
 				order = idA.compare(idB)
 			}
-			var d difference
-			if order <= 0 {
-				d.a, d.what = recA, what(recA)
-			}
-			if order >= 0 {
-				d.b, d.what = recB, what(recB)
-			}
-			if (order != 0 || !sameRecord(recA, recB)) && !yield(d) {
-				return
+			if order != 0 || !sameRecord(recA, recB) {
+				var d difference
+				if order <= 0 {
+					d.a, d.what = recA, what(recA)
+				}
+				if order >= 0 {
+					d.b, d.what = recB, what(recB)
+				}
+				if !yield(d) {
+					return
+				}
 			}
 			if order <= 0 {
 				idA, recA, okA = nextA()

@@ -50,14 +50,14 @@ func (o *oracle) judge(k *call, resp kmsg.Response) {
 
 // was says whether something was so at some moment since the request was sent.
 func (o *oracle) was(k *call, so func(s state) bool) bool {
-	return slices.ContainsFunc(o.states[k.since:], so)
+	return slices.ContainsFunc(o.since(k.since), so)
 }
 
 // must is was, or the end of the run.
 func (o *oracle) must(k *call, invariant string, so func(s state) bool, what string) {
 	if !o.was(k, so) {
 		violate(invariant, "%s #%d, %s, is told by node %d: %s; that was not so at any offset of %d..%d",
-			k.conn.name, k.serial, describe(k.request), k.node.id, what, o.states[k.since].EndOffset(), o.head.EndOffset())
+			k.conn.name, k.serial, describe(k.request), k.node.id, what, o.since(k.since)[0].EndOffset(), o.head.EndOffset())
 	}
 }
 

@@ -378,8 +378,8 @@ func (b *broker) fetched(n *node, p *kmsg.FetchResponseTopicPartition) {
 		if err != nil {
 			violate("observers-read-the-log", "node %d sends broker %d at %d: %v", n.id, b.id, f.offset, err)
 		}
-		i := slices.IndexFunc(w.oracle.batches, func(c records.Batch) bool { return c.BaseOffset() == batch.BaseOffset() })
-		if batch.BaseOffset() != f.offset || i < 0 || !slices.Equal(w.oracle.batches[i], batch) {
+		i := w.oracle.after(f.offset)
+		if batch.BaseOffset() != f.offset || i == len(w.oracle.batches) || !slices.Equal(w.oracle.batches[i], batch) {
 			violate("observers-read-the-log", "node %d sends broker %d at %d a batch at %d that was not committed there", n.id, b.id, f.offset, batch.BaseOffset())
 		}
 		f.offset, f.epoch = batch.EndOffset(), batch.LeaderEpoch()

@@ -46,14 +46,14 @@ func newConn(w *world, name string) *conn { return &conn{w: w, name: name, told:
 func (c *conn) send(n *node, req kmsg.Request, reply func(kmsg.Response)) *call {
 	w := c.w
 	c.sent++
-	k := &call{conn: c, node: n, serial: c.sent, request: req, step: w.step, since: len(w.oracle.states) - 1, reply: reply, began: w.past.tick()}
+	k := &call{conn: c, node: n, serial: c.sent, request: req, step: w.step, since: w.oracle.latest(), reply: reply, began: w.past.tick()}
 	if !n.up {
 		return k
 	}
 	w.calls = append(w.calls, k)
 	c.arrives = max(c.arrives+1, w.now+w.between(100*time.Microsecond, 2*time.Millisecond))
 	n.after(c.arrives-w.now, func() {
-		w.tracef("%s #%d: asks node %d: %s", c.name, k.serial, n.id, describe(req))
+		w.tracef("%s #%d: asks node %d: %v", c.name, k.serial, n.id, requestText{req})
 		caller := controller.Caller{Principal: "User:" + c.name, ClientID: c.name, Host: "127.0.0.1", Listener: "CONTROLLER"}
 		if h, ok := req.(*kmsg.BrokerHeartbeatRequest); ok {
 			n.hear(h)
@@ -80,7 +80,7 @@ func (c *conn) send(n *node, req kmsg.Request, reply func(kmsg.Response)) *call 
 // answer takes what the controller answers, checks it, and lets it travel back.
 func (k *call) answer(resp kmsg.Response) {
 	w := k.conn.w
-	w.tracef("%s #%d: node %d answers: %s", k.conn.name, k.serial, k.node.id, describeAnswer(resp))
+	w.tracef("%s #%d: node %d answers: %v", k.conn.name, k.serial, k.node.id, responseText{resp})
 	if k.answered {
 		violate("answered-once", "%s #%d has two answers", k.conn.name, k.serial)
 	}
@@ -196,6 +196,15 @@ func refused(resp kmsg.Response) bool {
 	}
 	panic(fmt.Sprintf("model: response %T", resp))
 }
+
+// requestText and responseText are described only when somebody reads it.
+type (
+	requestText  struct{ kmsg.Request }
+	responseText struct{ kmsg.Response }
+)
+
+func (t requestText) String() string  { return describe(t.Request) }
+func (t responseText) String() string { return describeAnswer(t.Response) }
 
 // describe says in a few words what a request asks.
 func describe(req kmsg.Request) string {

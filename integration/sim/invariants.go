@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -13,13 +14,15 @@ import (
 // oracle replays what the quorum agreed on, as soon as it has, and holds every batch and every image against the rules. It
 // keeps all states there were, one for each operation, so that answers can be held against them too.
 type oracle struct {
-	w       *world
-	seq     records.Sequence
-	verdict []bool // of each entry of raft's log: does it count
-	batches []records.Batch
-	ends    map[int64]*image.Image // at the end of each batch
-	states  []state
-	head    *image.Image
+	w         *world
+	seq       records.Sequence
+	verdict   []bool // of each entry of raft's log: does it count
+	batches   []records.Batch
+	ends      map[int64]*image.Image // at the end of each batch that somebody may be at
+	forgotten int64
+	states    []state // the last of them
+	dropped   int     // how many there were before
+	head      *image.Image
 
 	twins     map[partitionKey]twin
 	changed   map[partitionKey]bool
@@ -33,7 +36,8 @@ type oracle struct {
 // state is what was so between two operations.
 type state struct {
 	*image.Image
-	removed map[records.UUID]bool // topics, by the operation that led here
+	api     string                // of the operation that led here
+	removed map[records.UUID]bool // topics, by it
 }
 
 type partitionKey struct {
@@ -112,7 +116,45 @@ func (o *oracle) batch(e *entry) {
 		o.checkImage()
 	}
 	o.w.past.committed(e)
+	if len(o.batches)%500 == 0 {
+		o.forget()
+	}
 }
+
+// forget drops the states that no answer can be held against any more, and the images that nobody will be at again.
+func (o *oracle) forget() {
+	since, end := o.dropped+len(o.states)-1, o.head.EndOffset()
+	for _, k := range o.w.calls {
+		since = min(since, k.since)
+	}
+	o.states = append([]state(nil), o.states[since-o.dropped:]...)
+	o.dropped = since
+	for _, n := range o.w.nodes {
+		oldest, _ := n.OldestSnapshot()
+		end = min(end, n.end, oldest.EndOffset)
+		if n.ctl != nil {
+			end = min(end, n.ctl.Image().EndOffset()) // in a transaction it is where that began
+		}
+	}
+	for _, b := range o.w.brokers {
+		end = min(end, b.follower.offset)
+	}
+	for ; o.forgotten < end; o.forgotten = o.batches[o.after(o.forgotten)].EndOffset() {
+		delete(o.ends, o.forgotten)
+	}
+}
+
+// after is the first batch that ends after an offset.
+func (o *oracle) after(offset int64) int {
+	i, _ := slices.BinarySearchFunc(o.batches, offset, func(b records.Batch, offset int64) int { return cmp.Compare(b.EndOffset(), offset+1) })
+	return i
+}
+
+// latest is the number of the state that was so last.
+func (o *oracle) latest() int { return o.dropped + len(o.states) - 1 }
+
+// since are the states from one on.
+func (o *oracle) since(first int) []state { return o.states[first-o.dropped:] }
 
 func (o *oracle) control(e *entry) {
 	b, before := e.batch, o.head
@@ -197,7 +239,7 @@ func (o *oracle) operations(e *entry) {
 		if o.open != nil {
 			continue
 		}
-		o.states = append(o.states, state{Image: o.head, removed: op.removed})
+		o.states = append(o.states, state{Image: o.head, api: a.API, removed: op.removed})
 		o.w.count("operation " + a.API)
 		for _, t := range op.created {
 			o.checkWhole(t.TopicID, fmt.Sprintf("after %s at %d", a.API, op.start))

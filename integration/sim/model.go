@@ -222,6 +222,7 @@ func (n *node) tellSoon() {
 			n.appends = n.appends[1:]
 			n.w.tracef("node %d: tells of the append at %d of epoch %d: %v", n.id, p.batch.BaseOffset(), p.batch.LeaderEpoch(), p.err)
 			p.done(p.err)
+			p.done = nil // it holds on to whatever it answered
 			n.stepSoon()
 			if n.w.chance(0.3) {
 				break
@@ -377,10 +378,8 @@ func (n *node) Read(offset int64, maxBytes int) ([]byte, error) {
 		return nil, fmt.Errorf("model: offset %d is outside %d..%d", offset, n.start, n.end)
 	}
 	var out []byte
-	for _, b := range n.w.oracle.batches[:n.counted] {
-		if b.EndOffset() <= offset {
-			continue
-		}
+	for i := n.w.oracle.after(offset); i < n.counted; i++ {
+		b := n.w.oracle.batches[i]
 		if len(out) > 0 && len(out)+len(b) > maxBytes {
 			break
 		}

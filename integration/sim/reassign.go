@@ -182,9 +182,11 @@ func (o *oracle) judgeElection(k *call, req *kmsg.ElectLeadersRequest, resp *kms
 					return ok && so(s, &p)
 				}
 			}
-			// Where the preferred one cannot lead and another can without loss, or with a loss that is known, that one does.
-			led := func(_ state, p *image.Partition) bool {
-				return p.HasLeader() && (unclean || p.Leader == p.Preferred() || p.RecoveryState == image.Recovering)
+			// Where nobody leads and the preferred one cannot, another does. Where there was something else to put right, that is done, as
+			// with Apache's controller.
+			leaderless := o.was(k, is(func(_ state, p *image.Partition) bool { return !p.HasLeader() }))
+			led := func(s state, p *image.Partition) bool {
+				return s.api == "ElectLeaders" || p.HasLeader() && (leaderless || p.Leader == p.Preferred())
 			}
 			switch told.ErrorCode {
 			case 0:

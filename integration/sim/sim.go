@@ -35,12 +35,13 @@ type Options struct {
 	Seed  uint64
 	Steps int           // events before the faults stop
 	Time  time.Duration // instead of Steps: simulated time before they do, at an everyday pace
+	Trace bool          // note what happens; else a failure is run once more for its trace
 }
 
 // Report is what a run came to.
 type Report struct {
 	Options
-	Hash    uint64 // of the whole trace: equal for equal options
+	Hash    uint64 // of the whole trace, if there is one: equal for equal options
 	Events  int
 	Elapsed time.Duration // simulated
 	Stats   map[string]int
@@ -107,7 +108,16 @@ func violate(name, format string, args ...any) {
 }
 
 // Run runs one simulation to its end or to the first broken invariant.
-func Run(o Options) (report Report) {
+func Run(o Options) Report {
+	report := run(o)
+	if report.Failure != nil && !o.Trace {
+		o.Trace = true
+		return run(o)
+	}
+	return report
+}
+
+func run(o Options) (report Report) {
 	w := newWorld(o)
 	defer func() {
 		report = Report{Options: o, Hash: w.trace.sum(), Events: w.step, Elapsed: w.now, Stats: w.stats}
@@ -165,7 +175,7 @@ func newWorld(o Options) *world {
 	if o.Time > 0 {
 		w.pace = everyday
 	}
-	w.trace.hash = fnv.New64a()
+	w.trace.on, w.trace.hash = o.Trace, fnv.New64a()
 	w.settings = plan.Settings{
 		ClusterID:                clusterID,
 		SessionTimeout:           w.pace.session,
@@ -296,6 +306,7 @@ func (w *world) recoverWithin(limit time.Duration, events int) {
 
 // trace is what happened, hashed as a whole and kept at its end.
 type trace struct {
+	on    bool
 	hash  interface{ Sum64() uint64 }
 	lines []string
 	next  int
@@ -318,6 +329,9 @@ func (t *trace) tail() []string {
 }
 
 func (w *world) tracef(format string, args ...any) {
+	if !w.trace.on {
+		return
+	}
 	w.trace.add(fmt.Sprintf("%6d %10.6f ", w.step, w.now.Seconds()) + fmt.Sprintf(format, args...))
 }
 
@@ -327,7 +341,7 @@ type logTo struct {
 	node int32
 }
 
-func (l logTo) Enabled(context.Context, slog.Level) bool { return true }
+func (l logTo) Enabled(context.Context, slog.Level) bool { return l.w.trace.on }
 
 func (l logTo) Handle(_ context.Context, r slog.Record) error {
 	var b strings.Builder
