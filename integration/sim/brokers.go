@@ -303,7 +303,7 @@ func (b *broker) fetchLoop() {
 // fetch asks the leader it knows, or anybody, for what comes next.
 func (b *broker) fetch() {
 	w, f := b.w, &b.follower
-	n := w.nodes[w.rand.IntN(3)]
+	n := w.nodes[w.rand.IntN(len(w.nodes))]
 	if f.known.id > 0 && !w.happens(wrongNode) {
 		n = w.nodes[f.known.id-1]
 	}

@@ -86,21 +86,23 @@ func (c *changeCheck) checkLeader(byHand bool) (clean bool) {
 	}
 	lost := 0
 	if c.api == "BrokerRegistration" {
-		lost = 1 // the ELR may have held the broker that comes back without its log's end
+		lost = 1 // ISR or ELR may have held the broker that comes back without its log's end
 	}
 	recovering := r.LeaderRecoveryState == image.Recovering || before.RecoveryState == image.Recovering && r.LeaderRecoveryState == records.RecoveryStateUnchanged
 	clean = slices.Contains(before.ISR, r.Leader) || len(before.ISR) <= 1 && slices.Contains(before.ELR, r.Leader) // the last in the ISR may be who goes
 	if c.api == "AlterPartition" && slices.Contains(c.isr, r.Leader) {
 		clean = true // a reassignment ends without the leader, which says itself who is in sync
 	}
-	onlyAddedInSync := before.Reassigning() && len(without(before.ISR, before.Adding)) == 0
+	if r.LeaderRecoveryState == image.Recovering {
+		clean = false // an ISR that nobody can lead stands before the ELR
+	}
 	switch {
 	case clean:
-	case c.api == "AlterPartitionAssignments" && c.rules.unclean && onlyAddedInSync: // called off; Kafka does not count this as recovering
+	case c.calledOff(): // Kafka does not count this as recovering
 	case !recovering:
 		c.fail("elections-are-clean", "the leader may lack records")
 	case c.rules.unclean || byHand:
-	case len(before.ISR) > 0 || len(before.ELR) > lost || !slices.Equal(before.LastKnownELR, []int32{r.Leader}):
+	case len(before.ISR)+len(before.ELR) > lost || !slices.Equal(before.LastKnownELR, []int32{r.Leader}):
 		c.fail("elections-are-clean", "others have every record, or unclean elections are off")
 	}
 	if c.api == "BalanceLeaders" && (!clean || r.Leader != before.Preferred()) && before.HasLeader() {
@@ -109,10 +111,17 @@ func (c *changeCheck) checkLeader(byHand bool) (clean bool) {
 	return clean
 }
 
+// calledOff says whether a reassignment is called off at a moment when only replicas are in sync that it has added. The first
+// of those that were there before takes over, if the topic allows that.
+func (c *changeCheck) calledOff() bool {
+	onlyAdded := c.before.Reassigning() && len(without(c.before.ISR, c.before.Adding)) == 0
+	return c.api == "AlterPartitionAssignments" && c.rules.unclean && onlyAdded && slices.Equal(c.isr, c.replicas[:1])
+}
+
 // checkISR: the ISR grows only by its leader's word, or by the leader that is elected.
 func (c *changeCheck) checkISR() {
 	for _, id := range c.isr {
-		if c.api != "AlterPartition" && id != c.record.Leader && !slices.Contains(c.before.ISR, id) {
+		if c.api != "AlterPartition" && !c.calledOff() && id != c.record.Leader && !slices.Contains(c.before.ISR, id) {
 			c.fail("isr-grows-by-its-leader", "a replica comes into the ISR")
 		}
 	}
@@ -124,11 +133,16 @@ func (c *changeCheck) checkELR(now *image.Image) {
 	if !now.ELREnabled() {
 		return
 	}
-	least := c.rules.minISR
-	if first, ok := c.topic.Partition(0); ok {
-		least = min(least, len(first.Replicas))
+	// Kafka asks for no more than partition 0 has replicas, and the operation itself may have changed that.
+	least, most := c.rules.minISR, 0
+	for _, img := range []*image.Image{c.head, now} {
+		if t, ok := img.Topic(c.topic.ID); ok {
+			first, _ := t.Partition(0)
+			least, most = min(least, len(first.Replicas)), max(most, min(c.rules.minISR, len(first.Replicas)))
+		}
 	}
-	if len(c.isr) >= least && len(c.elr) > 0 {
+	fromELR := slices.Contains(c.before.ELR, c.record.Leader) // and so when the ISR was empty
+	if len(c.isr) >= most && len(c.elr) > 0 && !fromELR {
 		c.fail("elr-below-min-isr", "the ISR is large enough, and there are eligible leader replicas")
 	}
 	if len(c.isr) >= least || c.api == "BrokerRegistration" {

@@ -20,7 +20,7 @@ var faults = []fault{
 		}
 		n.crash()
 		n.w.after(w.between(20*time.Millisecond, 3*time.Second), func() {
-			if !n.up {
+			if !n.up && !n.out {
 				n.boot()
 			}
 		})
@@ -42,17 +42,26 @@ var faults = []fault{
 		}
 		w.tracef("node %d: is cut off", n.id)
 		w.count("partitions")
-		for _, m := range n.peers() {
-			w.cut[link(n.id, m.id)] = true
+		in, out := !w.chance(0.2), !w.chance(0.2)
+		for _, m := range w.nodes {
+			w.cut[link{m.id, n.id}], w.cut[link{n.id, m.id}] = in, out
 		}
 		w.after(w.between(50*time.Millisecond, 3*time.Second), w.mend)
 	}},
 	{"two nodes do not reach each other", 4 * time.Second, func(w *world) {
 		n := w.someNode()
-		m := n.peers()[w.rand.IntN(2)]
+		m := n.somePeer()
+		if m == nil {
+			return
+		}
 		w.tracef("nodes %d and %d: do not reach each other", n.id, m.id)
 		w.count("partitions")
-		w.cut[link(n.id, m.id)] = true
+		w.cut[link{n.id, m.id}] = true
+		if w.chance(0.5) {
+			w.cut[link{m.id, n.id}] = true
+		} else {
+			w.count("partitions of one direction")
+		}
 		w.after(w.between(50*time.Millisecond, 2*time.Second), w.mend)
 	}},
 	{"leadership is transferred", 1500 * time.Millisecond, func(w *world) {
@@ -69,7 +78,7 @@ var faults = []fault{
 				return
 			}
 			n.refusing = false
-			if to := n.peers()[w.rand.IntN(2)]; w.chance(0.5) && n.reaches(to) {
+			if to := n.somePeer(); to != nil && w.chance(0.5) && n.reaches(to) {
 				n.contact(to)
 				to.campaign(true)
 			}
@@ -85,7 +94,10 @@ var faults = []fault{
 			n.deafUntil = n.busyUntil
 		}
 		w.tracef("node %d: its run loop is busy until %v", n.id, n.busyUntil)
-		to := n.peers()[w.rand.IntN(2)]
+		to := n.somePeer()
+		if to == nil {
+			return
+		}
 		w.after(w.between(0, 50*time.Millisecond), func() {
 			if n.leading && n.reaches(to) {
 				n.contact(to)
@@ -99,6 +111,12 @@ var faults = []fault{
 				n.campaign(true)
 			}
 		})
+	}},
+	{"a disk is slow", 10 * time.Second, func(w *world) {
+		n := w.someNode()
+		n.slowUntil = w.now + w.between(0, w.pace.session)
+		w.tracef("node %d: its disk is slow until %v", n.id, n.slowUntil)
+		w.count("slow disks")
 	}},
 	{"a node wants to lead", 4 * time.Second, func(w *world) {
 		if n := w.someNode(); n.up && !n.paused() && !n.leading {
@@ -153,7 +171,7 @@ var faults = []fault{
 
 // scheduleFaults lets each fault happen at random times for as long as there are faults.
 func (w *world) scheduleFaults() {
-	for _, f := range slices.Concat(faults, directoryFaults, lies) {
+	for _, f := range slices.Concat(faults, quorumFaults, directoryFaults, lies) {
 		var next func()
 		next = func() {
 			w.after(time.Duration(w.pace.faults*w.roughness*float64(w.between(f.every/5, 2*f.every))), func() {
@@ -188,7 +206,8 @@ func (w *world) leader() *node {
 func (w *world) unwell() int {
 	count := 0
 	for _, n := range w.nodes {
-		if !n.up || n.paused() || w.cut[link(n.id, n.peers()[0].id)] && w.cut[link(n.id, n.peers()[1].id)] {
+		alone := !slices.ContainsFunc(w.nodes, func(m *node) bool { return m != n && n.reaches(m) })
+		if !n.out && (!n.up || n.paused() || alone) {
 			count++
 		}
 	}

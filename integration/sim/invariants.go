@@ -441,6 +441,9 @@ func (o *oracle) mayLead(broker int32) bool {
 
 // same compares an image with the oracle's at the same offset.
 func (o *oracle) same(invariant string, n *node, img *image.Image, offset int64) {
+	if offset < o.forgotten {
+		return // a node that begins anew, at what others have been at
+	}
 	want, ok := o.ends[offset]
 	if !ok {
 		violate(invariant, "node %d has an image at %d, where no committed batch ends", n.id, offset)

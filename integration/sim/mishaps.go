@@ -19,6 +19,7 @@ const (
 	termsSkipped
 	voteLost
 	contactLost
+	contactLate
 	entriesSplit
 	checkpointSent // instead of entries
 	wrongNode
@@ -41,6 +42,7 @@ var likelihood = [mishaps]float64{
 	termsSkipped:    0.1,
 	voteLost:        0.05,
 	contactLost:     0.02,
+	contactLate:     0.02,
 	entriesSplit:    0.3,
 	checkpointSent:  0.3,
 	wrongNode:       0.1,

@@ -54,7 +54,7 @@ type snapshot struct {
 func (n *node) boot() {
 	w := n.w
 	n.incarnation++
-	n.up, n.pausedUntil, n.busyUntil, n.deafUntil = true, 0, 0, 0
+	n.up, n.pausedUntil, n.busyUntil, n.deafUntil, n.slowUntil = true, 0, 0, 0, 0
 	n.reads = model.Reads{}
 	n.pending = map[string]bool{}
 	n.inbox, n.appends, n.notify, n.checked, n.silence = nil, nil, nil, nil, silence{}
@@ -84,7 +84,7 @@ func (n *node) boot() {
 func (n *node) crash() {
 	n.w.tracef("node %d: crashes", n.id)
 	n.w.count("crashes")
-	n.up, n.leading = false, false
+	n.up, n.leading, n.pair.id = false, false, -1
 	n.w.calls = slices.DeleteFunc(n.w.calls, func(k *call) bool {
 		if k.node == n {
 			n.w.past.unknown(k)
@@ -163,6 +163,10 @@ func (n *node) Barrier(done func(error)) {
 func (n *node) takeSoon(d time.Duration) { n.once("take", d, n.take) }
 
 func (n *node) take() {
+	if n.w.now < n.slowUntil && n.w.chance(0.7) {
+		n.takeSoon(n.w.between(0, n.w.pace.election))
+		return
+	}
 	for len(n.inbox) > 0 {
 		p := n.inbox[0]
 		switch {
@@ -302,22 +306,18 @@ func (n *node) Verify(done func(error)) {
 
 func (n *node) verify(term int32, d time.Duration, done func(error)) {
 	n.after(d, func() {
-		answers := 1
-		for _, m := range n.peers() {
-			if n.leading && n.reaches(m) {
-				if m.term > n.term {
-					n.seeTerm(m.term)
-				} else {
-					answers++
-				}
+		led := n.quorum(func(m *node) bool {
+			if n.leading && n.reaches(m) && m.term > n.term {
+				n.seeTerm(m.term)
 			}
-		}
+			return n.leading && n.reaches(m)
+		})
 		var err error
 		switch {
 		case !n.leading || n.term != term || n.w.happens(verifyFails):
 			err = errLeadershipLost
 			n.w.count("verifications failed")
-		case answers < majority:
+		case !led:
 			n.verify(term, n.w.between(10*time.Millisecond, 60*time.Millisecond), done)
 			return
 		}
@@ -447,7 +447,11 @@ func (n *node) Progress(func(int32, records.UUID, bool, int64, time.Time, time.T
 
 // Voters implements controller.Log.
 func (n *node) Voters() []records.Voter {
-	return []records.Voter{n.w.voters[1], n.w.voters[2], n.w.voters[3]}
+	var out []records.Voter
+	for _, id := range n.settledMembers().voters {
+		out = append(out, n.w.voters[id])
+	}
+	return out
 }
 
 // checkpoint takes a checkpoint, keeps it and lets the log begin there, now or later.
@@ -492,7 +496,7 @@ func (n *node) keep(s snapshot) {
 
 // install gives a follower that is behind the leader's checkpoint instead of entries.
 func (n *node) install(m *node) {
-	if !n.leading || !n.reaches(m) || m.term > n.term || len(n.snapshots) == 0 {
+	if !n.leading || !m.hears(n) || m.term > n.term || len(n.snapshots) == 0 {
 		return
 	}
 	s := n.snapshots[len(n.snapshots)-1]
@@ -506,7 +510,8 @@ func (n *node) install(m *node) {
 			m.settle(e.proposal, errLeadershipLost) // it may be in the checkpoint, or gone
 		}
 	}
-	m.log = append(m.log[:0:0], n.log[:s.applied]...)
+	m.cutTo(0)
+	m.extend(n.log[:s.applied]...)
 	n.w.count("checkpoints installed")
 	m.load(s)
 	m.snapshots, m.start = []snapshot{s}, s.id.EndOffset

@@ -21,6 +21,7 @@ type entry struct {
 	batch    records.Batch
 	who      []byte
 	proposal *proposal // what the proposing process waits with; means nothing to others
+	members  *membership
 }
 
 type entryKind int8
@@ -29,6 +30,7 @@ const (
 	entryNoop entryKind = iota // every leader's first
 	entryBarrier
 	entryBatch
+	entryMembers
 )
 
 // node is one controller process and what it has on disk.
@@ -41,7 +43,10 @@ type node struct {
 	voted     int32 // in term; 0: nobody
 	log       []*entry
 	snapshots []snapshot
-	start     int64 // offset at which the kept log begins
+	start     int64       // offset at which the kept log begins
+	changes   []int       // where in the log memberships are
+	first     *membership // before any
+	out       bool        // it is no member, or must not be any more; nobody starts it
 
 	// Of the process.
 	up          bool
@@ -49,9 +54,11 @@ type node struct {
 	pausedUntil time.Duration // the whole process stands still
 	busyUntil   time.Duration // the controller's run loop does, while raft goes on
 	deafUntil   time.Duration // every signal is lost
+	slowUntil   time.Duration // its disk takes its time
 	skew        time.Duration
 	leading     bool
 	led         int32 // the last term in which it did
+	opened      int   // of a leader: where its first entry is
 	pair        pair  // who leads, as published
 	commit      int   // entries known to be agreed on
 	applied     int   // entries applied
@@ -79,11 +86,8 @@ type node struct {
 type pair struct{ id, epoch int32 }
 
 func newNode(w *world, id int32) *node {
-	n := &node{w: w, id: id}
-	w.voters[id] = records.Voter{
-		ID: id, DirectoryID: w.uuid(), MaxKRaft: 1,
-		Endpoints: []records.VoterEndpoint{{Name: "CONTROLLER", Host: fmt.Sprintf("node%d", id), Port: 9093}},
-	}
+	n := &node{w: w, id: id, first: founders, pair: pair{-1, 0}}
+	n.announce()
 	return n
 }
 
@@ -120,24 +124,16 @@ func (n *node) once(name string, d time.Duration, run func()) {
 
 func (n *node) paused() bool { return n.w.now < n.pausedUntil }
 
+// hears says whether what the other process sends now arrives.
+func (n *node) hears(m *node) bool {
+	return n.up && m.up && !n.paused() && !m.paused() && !n.w.cut[link{m.id, n.id}]
+}
+
 // reaches says whether the two processes hear each other now.
-func (n *node) reaches(m *node) bool {
-	return n.up && m.up && !n.paused() && !m.paused() && !n.w.cut[link(n.id, m.id)]
-}
+func (n *node) reaches(m *node) bool { return n.hears(m) && m.hears(n) }
 
-func link(a, b int32) [2]int32 { return [2]int32{min(a, b), max(a, b)} }
-
-func (n *node) peers() []*node {
-	var out []*node
-	for _, m := range n.w.nodes {
-		if m != n {
-			out = append(out, m)
-		}
-	}
-	return out
-}
-
-const majority = 2
+// link is the way from one node to another.
+type link struct{ from, to int32 }
 
 // startRaft sets the process's timers.
 func (n *node) startRaft() {
@@ -154,7 +150,7 @@ func (n *node) electionTimer() {
 		switch {
 		case n.leading:
 			n.checkLease()
-		case n.w.now-n.heard > n.patience:
+		case n.w.now-n.heard > n.patience && n.members().votes(n.id):
 			n.campaign(n.w.happens(campaignForced))
 		}
 		n.electionTimer()
@@ -163,13 +159,7 @@ func (n *node) electionTimer() {
 
 // checkLease steps down when no majority has answered for a while.
 func (n *node) checkLease() {
-	answers := 1
-	for _, m := range n.peers() {
-		if n.w.now-n.answered[m.id] <= n.w.pace.election*4/5 {
-			answers++
-		}
-	}
-	if answers < majority {
+	if !n.quorum(func(m *node) bool { return n.w.now-n.answered[m.id] <= n.w.pace.election*4/5 }) {
 		n.w.tracef("node %d: lease of term %d ran out", n.id, n.term)
 		n.w.count("lease lost")
 		n.stepDown()
@@ -193,16 +183,10 @@ func (n *node) lastTerm() int32 {
 func (n *node) campaign(forced bool) {
 	n.heard = n.w.now
 	n.patience = n.w.between(n.w.pace.election, 2*n.w.pace.election)
-	if !forced {
-		would := 1
-		for _, m := range n.peers() {
-			if n.reaches(m) && n.upToDate(m) && !m.leading && n.w.now-m.heard > n.w.pace.election/2 {
-				would++
-			}
-		}
-		if would < majority {
-			return
-		}
+	if !n.members().votes(n.id) || !forced && !n.quorum(func(m *node) bool {
+		return n.reaches(m) && n.upToDate(m) && !m.leading && n.w.now-m.heard > n.w.pace.election/2 && m.members().votes(n.id)
+	}) {
+		return
 	}
 	term := n.term + 1
 	if n.w.happens(termsSkipped) {
@@ -210,22 +194,25 @@ func (n *node) campaign(forced bool) {
 	}
 	n.seeTerm(term)
 	n.voted = n.id
-	votes := 1
+	voted := map[*node]bool{}
 	for _, m := range n.peers() {
-		if !n.reaches(m) {
-			continue
+		if !m.hears(n) || !n.members().votes(m.id) || !m.members().votes(n.id) {
+			continue // who knows that the candidate is no voter does not even look at its term
 		}
 		if m.term > n.term {
-			n.seeTerm(m.term)
-			return
+			if n.hears(m) {
+				n.seeTerm(m.term)
+				return
+			}
+			continue
 		}
 		m.seeTerm(n.term)
-		if m.voted == 0 && n.upToDate(m) && !n.w.happens(voteLost) {
+		if (m.voted == 0 || m.voted == n.id) && n.upToDate(m) {
 			m.voted = n.id
-			votes++
+			voted[m] = n.hears(m) && !n.w.happens(voteLost)
 		}
 	}
-	if votes < majority {
+	if !n.quorum(func(m *node) bool { return voted[m] }) {
 		n.w.tracef("node %d: not elected in term %d", n.id, n.term)
 		return
 	}
@@ -240,6 +227,7 @@ func (n *node) campaign(forced bool) {
 	for _, m := range n.peers() {
 		n.answered[m.id] = n.w.now
 	}
+	n.opened = len(n.log)
 	n.appendEntry(&entry{kind: entryNoop})
 	n.signal()
 }
@@ -284,7 +272,7 @@ func (n *node) mine(e *entry) bool {
 func (n *node) appendEntry(e *entry) {
 	n.w.serial++
 	e.serial, e.term = n.w.serial, n.term
-	n.log = append(n.log, e)
+	n.extend(e)
 	for _, m := range n.peers() {
 		n.contactSoon(m, n.w.between(500*time.Microsecond, 6*time.Millisecond))
 	}
@@ -292,7 +280,7 @@ func (n *node) appendEntry(e *entry) {
 
 // contactSoon schedules the next contact with a follower unless one is under way.
 func (n *node) contactSoon(m *node, d time.Duration) {
-	if n.contacting[m.id] {
+	if n.contacting[m.id] || !n.members().has(m.id) {
 		return
 	}
 	n.contacting[m.id] = true
@@ -301,7 +289,11 @@ func (n *node) contactSoon(m *node, d time.Duration) {
 		if !n.leading {
 			return
 		}
-		n.contact(m)
+		if n.w.happens(contactLate) || n.w.now < m.slowUntil {
+			n.contactLate(m)
+		} else {
+			n.contact(m)
+		}
 		if !n.leading {
 			return
 		}
@@ -313,33 +305,26 @@ func (n *node) contactSoon(m *node, d time.Duration) {
 	})
 }
 
-// contact is one AppendEntries and its answer.
-func (n *node) contact(m *node) {
-	if !n.reaches(m) || n.w.happens(contactLost) {
-		return
-	}
-	if m.term > n.term {
-		n.seeTerm(m.term)
-		return
-	}
-	m.seeTerm(n.term)
-	m.heard = n.w.now
-	if m.pair != (pair{n.id, n.term}) {
-		m.pair = pair{n.id, n.term}
-		m.signal()
-	}
-	at := m.commit
-	for at < len(m.log) && at < len(n.log) && m.log[at].term == n.log[at].term {
-		if m.log[at].serial != n.log[at].serial {
-			panic(fmt.Sprintf("model: entry %d of term %d is not the same on nodes %d and %d", at, m.log[at].term, n.id, m.id))
+// contactLate is a contact whose entries are those of now and that arrives later, perhaps after others. The leader may have been
+// deposed, the follower be another process by then.
+func (n *node) contactLate(m *node) {
+	n.w.count("contacts late")
+	term, log, commit := n.term, n.log[:len(n.log):len(n.log)], n.commit
+	n.after(n.w.between(0, n.w.pace.election), func() {
+		if m.hears(n) && m.follow(n, term, log) {
+			at := m.agreeing(log)
+			n.told(m, term, at)
+			m.learn(min(commit, at))
 		}
-		at++
+	})
+}
+
+// contact is one AppendEntries and its answer, or a checkpoint.
+func (n *node) contact(m *node) {
+	if !m.hears(n) || n.w.happens(contactLost) || !m.follow(n, n.term, n.log) {
+		return
 	}
-	if at < len(m.log) && at < len(n.log) {
-		n.w.tracef("node %d: %d entries overwritten by node %d", m.id, len(m.log)-at, n.id)
-		n.w.stats["entries lost"] += len(m.log) - at
-		m.log = m.log[:at:at]
-	}
+	at := m.agreeing(n.log)
 	if k := len(n.snapshots); k > 0 && n.snapshots[k-1].applied > at && n.w.happens(checkpointSent) {
 		n.install(m)
 		at = max(at, n.snapshots[k-1].applied)
@@ -347,13 +332,55 @@ func (n *node) contact(m *node) {
 		if n.w.happens(entriesSplit) {
 			count = 1 + n.w.rand.IntN(count)
 		}
-		m.log = append(m.log, n.log[at:at+count]...)
+		m.extend(n.log[at : at+count]...)
 		at += count
 	}
-	n.match[m.id] = at
+	n.told(m, n.term, at)
+	m.learn(min(n.commit, at))
+}
+
+// follow says whether the node takes entries of a leader, and takes off its log what contradicts them.
+func (m *node) follow(n *node, term int32, log []*entry) bool {
+	if m.term > term {
+		if n.hears(m) {
+			n.seeTerm(m.term)
+		}
+		return false
+	}
+	m.seeTerm(term)
+	m.heard = n.w.now
+	if m.pair != (pair{n.id, term}) {
+		m.pair = pair{n.id, term}
+		m.signal()
+	}
+	if at := m.agreeing(log); at < len(m.log) && at < len(log) {
+		n.w.tracef("node %d: %d entries overwritten by node %d", m.id, len(m.log)-at, n.id)
+		n.w.stats["entries lost"] += len(m.log) - at
+		m.cutTo(at)
+	}
+	return true
+}
+
+// agreeing is how far the node's log is that of a leader.
+func (m *node) agreeing(log []*entry) int {
+	at := min(m.commit, len(log))
+	for at < len(m.log) && at < len(log) && m.log[at].term == log[at].term {
+		if m.log[at].serial != log[at].serial {
+			panic(fmt.Sprintf("model: entry %d of term %d on node %d is not its leader's", at, m.log[at].term, m.id))
+		}
+		at++
+	}
+	return at
+}
+
+// told is a leader's: a follower's answer to what was sent in a term arrives, or not.
+func (n *node) told(m *node, term int32, at int) {
+	if !n.leading || n.term != term || !n.hears(m) {
+		return
+	}
+	n.match[m.id] = max(n.match[m.id], at)
 	n.answered[m.id] = n.w.now
 	n.advance()
-	m.learn(min(n.commit, at))
 }
 
 // advance commits what a majority has, up to an entry of the leader's own term.
@@ -362,15 +389,13 @@ func (n *node) advance() {
 		if n.log[i-1].term != n.term {
 			return
 		}
-		have := 1
-		for _, m := range n.peers() {
-			if n.match[m.id] >= i {
-				have++
-			}
-		}
-		if have >= majority {
+		if n.quorum(func(m *node) bool { return n.match[m.id] >= i }) {
+			before := n.commit
 			n.w.agree(n.log[:i])
 			n.learn(i)
+			if k := len(n.changes); k > 0 && n.changes[k-1] >= before && n.changes[k-1] < i {
+				n.membersCommitted(n.members())
+			}
 			return
 		}
 	}
@@ -387,14 +412,11 @@ func (n *node) learn(commit int) {
 
 // agree extends what the quorum has agreed on.
 func (w *world) agree(log []*entry) {
-	for i, e := range log {
-		if i < len(w.canon) {
-			if i >= len(w.canon)-8 && w.canon[i] != e {
-				panic(fmt.Sprintf("model: entry %d was committed twice", i))
-			}
-			continue
-		}
-		w.canon = append(w.canon, e)
-		w.oracle.commit(e)
+	if last := min(len(log), len(w.canon)) - 1; last >= 0 && w.canon[last] != log[last] {
+		violate("acknowledged-survives", "the quorum agrees on an entry of term %d at %d where it had agreed on one of term %d", log[last].term, last, w.canon[last].term)
+	}
+	for i := len(w.canon); i < len(log); i++ {
+		w.canon = append(w.canon, log[i])
+		w.oracle.commit(log[i])
 	}
 }

@@ -37,12 +37,12 @@ func (w *world) heal() {
 	w.mend()
 	for _, n := range w.nodes {
 		n.refusing = false
-		if !n.up {
+		if !n.up && !n.out {
 			n.boot()
 		}
 	}
 	for _, b := range w.brokers {
-		b.silent = 0
+		b.silent, b.dirs.cordoned = 0, nil
 	}
 	w.final = final{from: w.step, target: 1, conn: newConn(w, "final")}
 }
@@ -103,7 +103,14 @@ func (w *world) missing() string {
 			return &req
 		}, func() bool { _, ok := w.oracle.head.Stable().TopicByName(topicName(99, 3, 3)); return !ok })
 	case finalAgree:
+		leader := w.leader()
+		if leader == nil {
+			return "nobody leads"
+		}
 		for _, n := range w.nodes {
+			if n.out || !leader.members().has(n.id) {
+				continue
+			}
 			if n.end != w.oracle.head.EndOffset() || n.ctl.Image().EndOffset() != n.end {
 				return fmt.Sprintf("node %d is at %d of %d", n.id, n.end, w.oracle.head.EndOffset())
 			}

@@ -85,8 +85,8 @@ type world struct {
 	trace trace
 	stats map[string]int
 
-	nodes   []*node // ids 1, 2, 3
-	cut     map[[2]int32]bool
+	nodes   []*node // ids 1, 2, 3 …
+	cut     map[link]bool
 	canon   []*entry // what the quorum agreed on, in order
 	leaders map[int32]int32
 	voters  map[int32]records.Voter // as announced by the nodes
@@ -167,7 +167,7 @@ func newWorld(o Options) *world {
 		rand:    rand.New(rand.NewPCG(o.Seed, 0x59414b74)),
 		seed:    o.Seed,
 		stats:   map[string]int{},
-		cut:     map[[2]int32]bool{},
+		cut:     map[link]bool{},
 		leaders: map[int32]int32{},
 		voters:  map[int32]records.Voter{},
 		pace:    brisk,
@@ -296,6 +296,9 @@ func (w *world) recoverWithin(limit time.Duration, events int) {
 			return
 		}
 		if w.now > deadline || w.step > last {
+			for _, n := range w.nodes {
+				w.tracef("node %d: up %v, out %v, leads %v, members %v, term %d, log %d, committed %d", n.id, n.up, n.out, n.leading, *n.members(), n.term, len(n.log), n.commit)
+			}
 			violate("answers-within-bound", "%v and %d events after the last fault: %s", limit, events, missing)
 		}
 		for range 20 {

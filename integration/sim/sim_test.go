@@ -127,7 +127,8 @@ var mustHappen = []string{
 	"operation CreateTopics", "operation DeleteTopics", "operation CreatePartitions", "operation AlterPartition", "operation AllocateProducerIDs",
 	"operation BrokerSessionExpiry", "operation UnregisterBroker", "controlled shutdowns", "operation AlterPartitionAssignments",
 	"operation ElectLeaders", "operation BalanceLeaders", "operation AlterConfigs", "operation IncrementalAlterConfigs",
-	"operation AssignReplicasToDirs", "directories failed", "brokers wiped", "brokers doubled", "epochs lied", "reads", "histories checked", "reassignments completed",
+	"operation AssignReplicasToDirs", "directories failed", "brokers wiped", "brokers doubled", "epochs lied", "voters added", "voters removed", "leaders removed",
+	"directories emptied", "partitions of one direction", "contacts late", "slow disks", "reads", "histories checked", "reassignments completed",
 	"transactions", "transactions aborted by their leader", "transactions aborted by the next leader",
 }
 
@@ -160,6 +161,7 @@ func TestBrokenBuildsAreCaught(t *testing.T) {
 		{"yakt_adopt_without_identity", "adopt-equals-replay"},
 		{"yakt_publish_in_transaction", "readers-see-stable-images"},
 		{"yakt_forget_abort", "transactions-are-aborted-first"},
+		{"yakt_emptied_votes", "acknowledged-survives"},
 		{"yakt_keep_sessions", "fenced-only-when-silent"},
 		{"yakt_forget_elr", "elr-keeps-who-leaves"},
 		{"yakt_keep_partition_epoch", "partition-epoch-plus-one"},

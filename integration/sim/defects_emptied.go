@@ -1,0 +1,5 @@
+//go:build yakt_emptied_votes
+
+package sim
+
+const emptiedVotes = true
