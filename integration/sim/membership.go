@@ -128,14 +128,15 @@ var quorumFaults = []fault{
 	{"the quorum changes", 1200 * time.Millisecond, changeQuorum},
 	{"a directory is emptied", 8 * time.Second, func(w *world) {
 		n := w.someNode()
-		if l := w.leader(); l == nil || !l.settledQuorum() || n.out || !n.up || w.unwell() > 0 || w.votersOut() > 0 || w.fewVoters() {
+		if n.out || !n.up || !emptiedVotes && !w.canLoseOne() {
 			return
 		}
 		n.crash()
+		term, voted, members := n.term, n.voted, n.members()
 		n.empty()
 		w.count("directories emptied")
-		if emptiedVotes {
-			n.first = founders
+		if emptiedVotes { // its log is gone, its vote is not
+			n.term, n.voted, n.first = term, voted, members
 			n.boot()
 		}
 	}},
@@ -155,6 +156,12 @@ func (n *node) announce() {
 		ID: n.id, DirectoryID: n.w.uuid(), MaxKRaft: 1,
 		Endpoints: []records.VoterEndpoint{{Name: "CONTROLLER", Host: fmt.Sprintf("node%d", n.id), Port: 9093}},
 	}
+}
+
+// canLoseOne says whether the quorum can do without what one of its nodes has: the others are there, and know who is a member.
+func (w *world) canLoseOne() bool {
+	l := w.leader()
+	return l != nil && l.settledQuorum() && w.unwell() == 0 && w.votersOut() == 0 && !w.fewVoters()
 }
 
 // fewVoters says whether somebody takes the quorum for so small that it cannot do without one.

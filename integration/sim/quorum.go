@@ -219,7 +219,7 @@ func (n *node) campaign(forced bool) {
 	n.w.tracef("node %d: elected in term %d, log %d, committed %d", n.id, n.term, len(n.log), n.commit)
 	n.w.count("elections")
 	if other, ok := n.w.leaders[n.term]; ok {
-		panic(fmt.Sprintf("model: nodes %d and %d lead term %d", other, n.id, n.term))
+		violate("one-leader-per-epoch", "nodes %d and %d lead term %d", other, n.id, n.term)
 	}
 	n.w.leaders[n.term] = n.id
 	n.leading, n.refusing, n.led = true, false, n.term

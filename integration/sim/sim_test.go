@@ -132,6 +132,19 @@ var mustHappen = []string{
 	"transactions", "transactions aborted by their leader", "transactions aborted by the next leader",
 }
 
+// TestTenMinutesOfEveryday runs a few of the simulations that -minutes runs many of.
+func TestTenMinutesOfEveryday(t *testing.T) {
+	for seed := uint64(1); seed <= 3; seed++ {
+		report := Run(Options{Seed: seed, Time: 10 * time.Minute})
+		if f := report.Failure; f != nil {
+			t.Fatalf("%s\nseed %d, step %d: invariant %s does not hold: %s", strings.Join(f.Tail, "\n"), seed, f.Step, f.Invariant, f.Message)
+		}
+		if report.Stats["faults"] < 5 || report.Elapsed < report.Time {
+			t.Errorf("seed %d: %d faults in %v", seed, report.Stats["faults"], report.Elapsed)
+		}
+	}
+}
+
 // TestEqualSeedsAreEqualHistories is what makes a failure repeatable.
 func TestEqualSeedsAreEqualHistories(t *testing.T) {
 	hashes := map[uint64]bool{}
