@@ -142,9 +142,13 @@ var quorumFaults = []fault{
 	}},
 }
 
-// empty loses what the node had on disk. Until the others have let it go and taken it in again it stays out.
+// empty loses what the node had on disk. Until the others have let it go and taken it in again it stays out. A term that only it
+// knew, it may have told to brokers, who would wait for that term: here the others hear of it before.
 func (n *node) empty() {
 	n.w.tracef("node %d: has an empty directory", n.id)
+	if l := n.w.leader(); l != nil {
+		l.seeTerm(n.term)
+	}
 	n.term, n.voted, n.log, n.changes, n.snapshots, n.start, n.led = 0, 0, nil, nil, nil, 0, 0
 	n.first, n.out = &membership{}, !emptiedVotes
 	n.announce()

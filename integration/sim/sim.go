@@ -1,13 +1,15 @@
 // Package sim runs the controller over a model of its log, one event after another on one goroutine, from one seed.
 //
-// Three nodes run the real controller. Beneath them lies a model of raft (quorum.go) and of the metadata log on top of
-// it (model.go); before them stand brokers and administrators (brokers.go, admins.go). Faults (faults.go) are those
-// that hashicorp/raft, processes and networks have: a proposal is refused while later ones of its term go on, waits
-// in a buffer into a later term, commits though its proposer was told otherwise, is lost with its leader; leaders are
-// deposed without knowing it; signals are lost; processes stall, stop and come back; clocks jump.
+// Three nodes, and up to five, run the real controller. Beneath them lies a model of raft (quorum.go, membership.go) and of the
+// metadata log on top of it (model.go); before them stand brokers (brokers.go, directories.go, lies.go) and administrators (admins.go,
+// configs.go, reassign.go). Faults (faults.go, mishaps.go) are those that hashicorp/raft, processes, disks and networks have: a proposal
+// is refused while later ones of its term go on, waits in a buffer into a later term, commits though its proposer was told otherwise, is
+// lost with its leader; leaders are deposed without knowing it; signals are lost; contacts arrive late, or in one direction only;
+// processes stall, stop and come back, with an empty directory too; clocks jump.
 //
-// An oracle replays what the quorum agreed on and judges everything else by it (invariants.go, answers.go). Each rule has a
-// name. When the faults are over, everything has to answer again within a bound.
+// An oracle replays what the quorum agreed on and judges everything else by it (invariants.go, elections.go, silence.go, answers.go).
+// Histories of what clients were told are checked with porcupine (histories.go). Each rule has a name. When the faults are over,
+// everything has to answer again within a bound (recovery.go). docs/simulation.md lists the rules.
 //
 // Rules: nothing happens but in an event; no event calls back into the one that runs; every choice comes from the seed.
 // So a seed names a history, and a failure is repeated by naming it.
