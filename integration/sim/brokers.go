@@ -194,8 +194,15 @@ func (b *broker) heartbeat() {
 	ask.run()
 }
 
-// image is the metadata the broker knows: what belongs to an open transaction it keeps to itself.
-func (b *broker) image() *image.Image { return b.w.oracle.ends[b.follower.offset].Stable() }
+// image is the metadata the broker knows: what belongs to an open transaction it keeps to itself, and one that begins anew
+// shows nothing before it has loaded what everybody has known for long.
+func (b *broker) image() *image.Image {
+	img, ok := b.w.oracle.ends[b.follower.offset]
+	if !ok {
+		return new(image.Image)
+	}
+	return img.Stable()
+}
 
 // changeLoop does what brokers write: ISR changes and producer ids.
 func (b *broker) changeLoop() {
