@@ -2,7 +2,9 @@ package raftlog
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"net"
 	"time"
 
@@ -30,6 +32,9 @@ func (l *Log) serveJoin(ctx context.Context, c net.Conn, who hello) {
 		return
 	}
 	req, err := readJoinRequest(c)
+	if err == io.EOF {
+		return // it only wanted to know who we are
+	}
 	if err != nil {
 		l.logger.Warn("raftlog: a join request that cannot be read", "from", string(who.from), "err", err)
 		return
@@ -37,10 +42,14 @@ func (l *Log) serveJoin(ctx context.Context, c net.Conn, who hello) {
 	ctx, cancel := context.WithTimeout(ctx, joinTimeout)
 	defer cancel()
 	a, waits := l.answerEmpty(who, req)
-	if !waits {
+	switch {
+	case waits:
+	case req.what == joinHandOver:
+		a = l.handOverTo(ctx, req.address)
+	default:
 		a = l.admit(ctx, who.from, req)
 	}
-	if a.outcome == joinRefused {
+	if a.outcome == joinRefused && req.what < joinHandOver {
 		l.logger.Warn("raftlog: refused to let a node in", "node", string(who.from), "address", req.address, "why", a.why)
 	}
 	if _, err := c.Write(a.append(nil)); err != nil {
@@ -74,17 +83,30 @@ func (l *Log) admit(ctx context.Context, who raft.ServerID, req joinRequest) joi
 	if _, leads := l.Leading(); !leads {
 		return l.elsewhere()
 	}
+	done, err := l.beginChange(ctx)
+	if err != nil {
+		return notNow("%v", err)
+	}
+	defer done()
+	if req.what == joinMember {
+		return l.isMember(who)
+	}
+	return l.change(ctx, who, node, req)
+}
+
+// beginChange waits for the change of the membership that is under way. The caller calls done after its own.
+func (l *Log) beginChange(ctx context.Context) (done func(), err error) {
 	select {
 	case l.changing <- struct{}{}:
-		defer func() { <-l.changing }()
 	case <-ctx.Done():
-		return notNow("the membership is being changed")
+		return nil, errors.New("the membership is being changed")
 	}
 	// One that was deposed and does not know it yet must not refuse anybody for what it no longer knows.
 	if err := l.wait(l.raft.VerifyLeader()); err != nil {
-		return notNow("no longer the leader")
+		<-l.changing
+		return nil, errors.New("no longer the leader")
 	}
-	return l.change(ctx, who, node, req)
+	return func() { <-l.changing }, nil
 }
 
 func refused(format string, args ...any) joinAnswer {

@@ -91,15 +91,15 @@ func (l *Log) gone(leader raft.Server, epoch int32) bool {
 
 // succeed makes this node a candidate, in its turn and unless somebody has been elected by then.
 func (l *Log) succeed(leader raft.Server, epoch int32) {
-	members, _ := l.membership()
 	before, votes := 0, false
-	for _, s := range members.Servers {
+	// Who was removed has heard so at most: it is not told when that is committed.
+	for _, s := range l.raft.GetConfiguration().Configuration().Servers {
 		votes = votes || s.ID == l.self && s.Suffrage == raft.Voter
 		if s.Suffrage == raft.Voter && s.ID != leader.ID && s.ID < l.self {
 			before++
 		}
 	}
-	if !votes || !l.pause(time.Duration(before)*turn) {
+	if !votes || l.outcast.Load() || !l.pause(time.Duration(before)*turn) {
 		return
 	}
 	if _, now := l.leaders.latest(); now > epoch {

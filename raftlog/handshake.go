@@ -51,11 +51,11 @@ func dialHandshake(c net.Conn, hi hello) error {
 	case err != nil:
 		return fmt.Errorf("handshake: %w", err)
 	case reason != "":
-		return fmt.Errorf("refused: %s", reason)
+		return errRefused{"refused: " + reason}
 	case cluster != hi.cluster:
-		return fmt.Errorf("belongs to cluster %s, this node to %s", cluster, hi.cluster)
+		return errRefused{fmt.Sprintf("belongs to cluster %s, this node to %s", cluster, hi.cluster)}
 	case raft.ServerID(from) != hi.to:
-		return fmt.Errorf("node %s answers there", from)
+		return errRefused{fmt.Sprintf("node %s answers there", from)}
 	}
 	return c.SetDeadline(time.Time{})
 }

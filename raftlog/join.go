@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -20,6 +21,7 @@ import (
 //
 // After a crash at any point it goes on from what is stored, with the same directory id, so that asking twice is asking
 // once. That it was let in is stored too, and then nobody is asked any more: a node that is removed does not come back by itself.
+// Nor is anybody asked in step 3 by a node that was told to wait: it is added by hand (reconfigure.go).
 // To have entries does not mean that: a leader sends them before the change of the membership is committed.
 
 // AnyNode is the NodeID of a peer of which only the address is known.
@@ -40,10 +42,13 @@ const (
 	joinReminder = 10 * time.Second
 )
 
-// errRefused is the end of asking.
+// errRefused is the end of asking; outside this package it is os.ErrInvalid.
 type errRefused struct{ why string }
 
 func (e errRefused) Error() string { return e.why }
+
+// Is implements what errors.Is looks for.
+func (errRefused) Is(target error) bool { return target == os.ErrInvalid }
 
 // errNotNow is the answer of one that was reached and wants to be asked again.
 type errNotNow struct{ why string }
@@ -53,8 +58,13 @@ func (e errNotNow) Error() string { return e.why }
 // joining reports whether an empty directory is to become a member of an existing quorum.
 func (c *Config) joining() bool { return len(c.Peers) > 0 }
 
-// keyLetIn is the name under which it is stored that this node was let in.
+// keyLetIn is the name under which it is stored that this node does not ask to be let in, and why.
 var keyLetIn = []byte("LetIn")
+
+const (
+	wasLetIn       = 1 // it has been let in once
+	waitsToBeAdded = 2 // it waits until somebody adds it by hand
+)
 
 // join asks to be let in unless that is stored already.
 func (l *Log) join() error {
@@ -66,6 +76,8 @@ func (l *Log) join() error {
 	}
 	last, _ := l.store.LastIndex()
 	switch {
+	case l.config.Wait:
+		return l.store.Set(keyLetIn, []byte{waitsToBeAdded})
 	case last > 0 && !l.config.joining():
 		return nil // perhaps the log says that it is a member
 	case !l.config.joining():
@@ -76,7 +88,7 @@ func (l *Log) join() error {
 		return err
 	}
 	l.logger.Info("raftlog: let into the quorum; this node votes once it has caught up", "cluster", l.identity.cluster)
-	return l.store.Set(keyLetIn, []byte{1})
+	return l.store.Set(keyLetIn, []byte{wasLetIn})
 }
 
 func (l *Log) peerNames() (names []string) {
@@ -158,18 +170,24 @@ func (l *Log) empty() bool {
 	return last == 0
 }
 
-// askThrough asks one peer, and the leader if it names one.
-func (l *Log) askThrough(ctx context.Context, p Peer, what byte, id identity) (cluster string, err error) {
-	cluster, a, err := l.askOne(ctx, p, what, id)
+// askLeader asks one peer, and the leader if it names one. It returns who answered.
+func (l *Log) askLeader(ctx context.Context, p Peer, what byte, id identity) (by Peer, cluster string, a joinAnswer, err error) {
+	cluster, a, err = l.askOne(ctx, p, what, id)
 	if err == nil && a.outcome == joinElsewhere {
 		node, _, splitErr := splitServerID(a.leader)
 		if splitErr != nil {
-			return "", splitErr
+			return p, "", a, splitErr
 		}
 		p = Peer{node, a.address}
 		id.cluster = cluster
 		cluster, a, err = l.askOne(ctx, p, what, id)
 	}
+	return p, cluster, a, err
+}
+
+// askThrough asks the leader, through one peer.
+func (l *Log) askThrough(ctx context.Context, p Peer, what byte, id identity) (cluster string, err error) {
+	p, cluster, a, err := l.askLeader(ctx, p, what, id)
 	switch {
 	case err != nil:
 		return "", err

@@ -545,7 +545,7 @@ func TestJoinConnectionCarriesNothingElse(t *testing.T) {
 		if err != nil || cluster != c.nodes[0].ClusterID() || from != c.nodes[0].self {
 			t.Fatal(cluster, from, err)
 		}
-		if _, err := conn.Write([]byte{1, 4}); err != nil { // a request of a kind that does not exist
+		if _, err := conn.Write([]byte{1, 8}); err != nil { // a request of a kind that does not exist
 			t.Fatal(err)
 		}
 		if n, err := conn.Read(make([]byte, 1)); err == nil {

@@ -10,13 +10,14 @@ import (
 // A connection whose hello wants nobody by name asks to be let into the quorum, and carries one message each way and no
 // raft. Strings are a length byte and their bytes.
 //
-//	who joins:      version u8 = 1 │ what u8 │ the address at which it is reached
+//	who joins:      version u8 = 1 │ what u8 │ the address at which it is reached; to hand over: a node id, or empty
 //	  to begin:       │ count u8 │ the listed voters, as ID@HOST:PORT and by id
 //	who is asked:   version u8 = 1 │ outcome u8 │ why │ server id of the leader │ its address
 //	  who waits too:  │ the cluster id it was given; empty: none
 //
 // Leader and address are empty unless the outcome sends the joiner to the leader. The joiner's hello has its server id, and the
-// cluster id if it knows one; the answer to that hello is how a new directory learns it.
+// cluster id if it knows one; the answer to that hello is how a new directory learns it. Whoever only wants to know who answers
+// hangs up after the hellos.
 const joinVersion = 1
 
 // What a joiner wants.
@@ -26,6 +27,9 @@ const (
 	joinStay  = 3 // the same, from one that has some of the log and has not been told that it was let in
 	joinBegin = 4 // may a new quorum begin? only asked of one whose directory is empty, too
 	joinMoved = 5 // it is a member, and is reached at this address from now on; told to any member
+
+	joinHandOver = 6 // let another node lead; from a tool, which is nobody
+	joinMember   = 7 // am I a member? from one that has not heard of a leader for long
 )
 
 // What it is told.
@@ -71,7 +75,7 @@ func readJoinRequest(r io.Reader) (req joinRequest, err error) {
 	if req.what, err = readJoinHead(r); err != nil {
 		return req, err
 	}
-	if req.what < joinMayI || req.what > joinMoved {
+	if req.what < joinMayI || req.what > joinMember {
 		return req, fmt.Errorf("a join request of an unknown kind %d", req.what)
 	}
 	if err := readStrings(r, &req.address); err != nil || req.what != joinBegin {

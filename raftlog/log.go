@@ -20,13 +20,14 @@
 //	join.go         how an empty directory gets into a quorum; admit.go how the leader lets it; joinmessage.go what they say
 //	move.go         how a member gets another address
 //	begin.go        how a quorum that all its nodes were given as a list begins, once
+//	reconfigure.go  members added and removed by hand; ask.go how a tool finds out who is where, and has leadership handed over
 //	chores.go       snapshots by size and age, the nearly full disk
 //	identity.go     meta.properties
 //	offline.go      the directory of a node that does not run, for reading; recover.go makes that node all of the quorum
 //
 // Goroutines: raft's main one stores entries and votes; raft's FSM one applies; raft's snapshot one writes checkpoints;
-// ours are the proposer, the settler, the verifier, the notifier, the promoter, the mover, the detector and the chores. No callback runs inside the call that
-// registers it, and none while a lock is held.
+// ours are the proposer, the settler, the verifier, the notifier, the promoter, the mover, the detector, the chores and the
+// watch on this node's own membership. No callback runs inside the call that registers it, and none while a lock is held.
 //
 // The process is expected to end after Config.Fatal was called. Until it does, the log takes nothing more.
 package raftlog
@@ -74,6 +75,7 @@ type Config struct {
 	Machine      StateMachine
 	Peers        []Peer          // members of a quorum that an empty directory joins; none: it becomes a new cluster
 	Voters       []Peer          // instead of Peers: all who are to begin a quorum together, or to join it where it exists
+	Wait         bool            // an empty directory does not ask them to be let in: it waits to be added by hand
 	Context      context.Context // ends Open while it waits for them; nil: nothing does
 	Logger       *slog.Logger
 	Fatal        func(error) // called once, on a goroutine of its own; the process must end
@@ -190,6 +192,7 @@ type Log struct {
 	snapMu    sync.Mutex   // one snapshot at a time
 	unlooked  atomic.Int64 // bytes applied since the disk was last looked at
 	diskFull  atomic.Bool
+	outcast   atomic.Bool // the leader says that this node is no member
 
 	mu           sync.Mutex
 	notify       func()

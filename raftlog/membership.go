@@ -34,8 +34,12 @@ func (l *Log) membership() (raft.Configuration, uint64) {
 
 // Voters returns the voters of the quorum, by raft's committed configuration, with this node's own endpoint, and the
 // leader's, as they announce it themselves: that comes before the change of it is committed (move.go). A change of them is covered by Notify.
+// A node outside of the quorum names the others that it has heard or been told of: whoever asks it is to find them.
 func (l *Log) Voters() []records.Voter {
 	members, _ := l.membership()
+	if !l.Member() || l.outcast.Load() {
+		members = l.others()
+	}
 	var voters []records.Voter
 	for _, s := range members.Servers {
 		if s.Suffrage != raft.Voter {
@@ -49,6 +53,25 @@ func (l *Log) Voters() []records.Voter {
 		voters = append(voters, v)
 	}
 	return voters
+}
+
+// others are the members without this node; before it has any log, the peers it was started with.
+func (l *Log) others() (others raft.Configuration) {
+	members := l.raft.GetConfiguration().Configuration().Servers // raft's own: not to be changed
+	if len(members) == 0 {
+		for _, p := range l.config.Peers {
+			if p.NodeID == AnyNode {
+				continue // it cannot be named
+			}
+			others.Servers = append(others.Servers, raft.Server{ID: serverID(p.NodeID, records.UUID{}), Address: raft.ServerAddress(p.Addr)})
+		}
+	}
+	for _, s := range members {
+		if s.ID != l.self {
+			others.Servers = append(others.Servers, s)
+		}
+	}
+	return others
 }
 
 func (l *Log) voter(s raft.Server) (records.Voter, error) {
@@ -85,6 +108,16 @@ func splitHostPort(address string) (host string, port uint16, err error) {
 	return host, uint16(n), nil
 }
 
+// Member reports whether this node is one of the quorum as far as it has heard, voting or not yet.
+func (l *Log) Member() bool {
+	for _, s := range l.raft.GetConfiguration().Configuration().Servers {
+		if s.ID == l.self {
+			return true
+		}
+	}
+	return false
+}
+
 // soleVoter reports whether this node is all of the quorum.
 func (l *Log) soleVoter() bool {
 	voters, self := 0, false
@@ -115,6 +148,10 @@ func (l *Log) transfer() error {
 	if !ok {
 		return errors.New("raftlog: no other voter answers that could take leadership over")
 	}
+	return l.transferTo(to)
+}
+
+func (l *Log) transferTo(to raft.Server) error {
 	return l.wait(l.raft.LeadershipTransferToServer(to.ID, to.Address))
 }
 
@@ -148,13 +185,19 @@ func (l *Log) HandOver() {
 		return
 	}
 	// This node's vote may be the one that the next leader needs: it stays until that one is heard.
+	l.awaitLeaderAfter(term)
+}
+
+// awaitLeaderAfter waits, for a second at most, until who leads next has been heard.
+func (l *Log) awaitLeaderAfter(term int32) (heard bool) {
 	ticker := time.NewTicker(5 * time.Millisecond)
 	defer ticker.Stop()
 	for start := time.Now(); time.Since(start) < recentAnswer; <-ticker.C {
 		if id, epoch := l.Leader(); id >= 0 && epoch > term {
-			return
+			return true
 		}
 	}
+	return false
 }
 
 // Progress tells how far every member of the quorum is, this node included: it has everything below end, when it last answered,

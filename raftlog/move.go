@@ -78,7 +78,7 @@ func (l *Log) movedFrom() (old string, moved bool) {
 		members = l.raft.GetConfiguration().Configuration()
 	}
 	for _, s := range members.Servers {
-		if s.ID == l.self {
+		if s.ID == l.self && l.Member() && !l.outcast.Load() {
 			return string(s.Address), string(s.Address) != l.config.Advertise
 		}
 	}

@@ -17,9 +17,9 @@ import (
 const databaseDir = "raft"
 
 // Open opens the log in config.Dir; an empty directory becomes a new cluster's first voter or, with config.Peers, a member
-// of the quorum that they are of: then Open returns when it was let in. With config.Voters it becomes a member of theirs, or
-// begins it; then Open returns when a majority of them votes. What is applied when it returns is not said, beyond a
-// snapshot: Barrier says when.
+// of the quorum that they are of: then Open returns when it was let in, unless it is told to wait to be added. With
+// config.Voters it becomes a member of theirs, or begins it; then Open returns when a majority of them votes. What is applied
+// when it returns is not said, beyond a snapshot: Barrier says when.
 //
 //	Dir/meta.properties            whose directory it is
 //	Dir/raft/                      the Pebble database, with the LOCK that keeps a second process out
@@ -58,9 +58,13 @@ func Open(config Config) (*Log, error) {
 	l.running.Go(l.promoter)
 	l.running.Go(l.detector)
 	l.running.Go(l.mover)
+	l.running.Go(l.watchMembership)
 	close(l.joinable)
 	if err := l.join(); err != nil {
 		return nil, errors.Join(err, l.Close())
+	}
+	if !l.Member() {
+		l.logger.Warn("raftlog: this node is not a member of the quorum: it waits to be added by hand", "node", string(l.self))
 	}
 	if l.soleVoter() {
 		l.transport.electSelf()
@@ -239,7 +243,7 @@ func (l *Log) openRaft() error {
 		}
 	}
 	l.listen(hello{cluster: l.identity.cluster, from: l.self})
-	l.transport = newTransport(l.streams, l.config.Advertise, l.peers, l.heard, l.logger)
+	l.transport = newTransport(l.streams, l.config.Advertise, l.peers, l.heard, l.outcast.Load, l.logger)
 	var err error
 	if l.raft, err = raft.NewRaft(l.raftConfig(), l.fsm, l.store, l.store, l.snapshots, l.transport); err != nil {
 		return fmt.Errorf("raftlog: start raft: %w", err)

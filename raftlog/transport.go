@@ -17,7 +17,8 @@ import (
 //   - Every AppendEntries or InstallSnapshot that this node answers with the sender's own term tells who leads that term.
 //     Nothing else does so without a race (architecture.md §2).
 //   - Every answer of a follower tells how far it is.
-//   - RequestPreVote is passed on: raft switches pre-vote off, silently, for a transport that lacks it.
+//   - RequestPreVote is passed on: raft switches pre-vote off, silently, for a transport that lacks it. But who knows that it was
+//     removed asks nobody.
 //   - A sole voter is told to stand for election at once.
 //
 // Heartbeats do not take raft's fast path, which handles them on the connection's goroutine beside raft's main one: a
@@ -29,6 +30,7 @@ type transport struct {
 	addr    raft.ServerAddress
 	rpcs    chan raft.RPC
 	leads   func(id raft.ServerID, term uint64, addr []byte)
+	outcast func() bool
 	peers   *peers
 	ready   chan struct{} // closed when the log can be told who leads; RPCs wait until then
 	done    chan struct{}
@@ -43,13 +45,14 @@ var (
 )
 
 // newTransport serves RPCs that come in over stream. leads is called, from one goroutine, with whoever is known to lead a term,
-// and with what EncodePeer made of its address.
-func newTransport(stream *streams, addr string, peers *peers, leads func(raft.ServerID, uint64, []byte), logger *slog.Logger) *transport {
+// and with what EncodePeer made of its address. While outcast, nobody is asked for a vote.
+func newTransport(stream *streams, addr string, peers *peers, leads func(raft.ServerID, uint64, []byte), outcast func() bool,
+	logger *slog.Logger) *transport {
 	t := &transport{
 		inner: raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
 			Stream: stream, MaxPool: 3, Timeout: 10 * time.Second, Logger: newRaftLogger(logger), MsgpackUseNewTimeFormat: true,
 		}),
-		addr: raft.ServerAddress(addr), rpcs: make(chan raft.RPC), leads: leads, peers: peers,
+		addr: raft.ServerAddress(addr), rpcs: make(chan raft.RPC), leads: leads, outcast: outcast, peers: peers,
 		ready: make(chan struct{}), done: make(chan struct{}),
 	}
 	t.stopped.Go(t.pump)
@@ -158,6 +161,10 @@ func (t *transport) RequestVote(id raft.ServerID, addr raft.ServerAddress, req *
 }
 
 func (t *transport) RequestPreVote(id raft.ServerID, addr raft.ServerAddress, req *raft.RequestPreVoteRequest, resp *raft.RequestPreVoteResponse) error {
+	if t.outcast() {
+		resp.Term, resp.Granted = req.Term, false // as everybody would answer
+		return nil
+	}
 	return t.inner.RequestPreVote(id, target(id, addr), req, resp)
 }
 
