@@ -57,6 +57,8 @@ func init() { // the envelope's handler looks into the table
 		kmsg.AssignReplicasToDirs.Int16():       {min: 0, max: 0, plan: planning(plan.AssignReplicasToDirs)},
 		kmsg.ListConfigResources.Int16():        {min: 0, max: 1, query: asking(query.ListConfigResources)},
 		kmsg.DescribeTopicPartitions.Int16():    {min: 0, max: 0, query: asking(query.DescribeTopicPartitions)},
+		kmsg.AddRaftVoter.Int16():               {min: 0, max: 1, forwardable: true, begin: addVoter},
+		kmsg.RemoveRaftVoter.Int16():            {min: 0, max: 0, forwardable: true, begin: removeVoter},
 	}
 	for key, a := range apis {
 		versions = append(versions, query.APIVersion{Key: key, Min: a.min, Max: a.max})

@@ -55,6 +55,7 @@ type Controller struct {
 	observers    *observers
 	producerIDs  producerIDs
 	activeTerm   atomic.Int32 // of the leadership in which requests are taken; 0: none
+	changing     sync.Mutex   // held while the quorum is changed by request
 
 	// Of the run loop.
 	lastTick        time.Time

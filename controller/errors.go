@@ -177,6 +177,10 @@ func saysNotController(resp kmsg.Response) bool {
 		}
 	case *kmsg.UnregisterBrokerResponse:
 		return resp.ErrorCode == code
+	case *kmsg.AddRaftVoterResponse:
+		return resp.ErrorCode == kerr.NotLeaderForPartition.Code
+	case *kmsg.RemoveRaftVoterResponse:
+		return resp.ErrorCode == kerr.NotLeaderForPartition.Code
 	case *kmsg.DescribeQuorumResponse:
 		return resp.ErrorCode == kerr.NotLeaderForPartition.Code || len(resp.Topics) == 1 && len(resp.Topics[0].Partitions) == 1 &&
 			resp.Topics[0].Partitions[0].ErrorCode == kerr.NotLeaderForPartition.Code

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"net"
+	"slices"
 	"sync"
 	"time"
 
@@ -35,6 +37,9 @@ type fakeLog struct {
 
 	refuse  func(records.Batch) error // asked before a batch is appended; nil: nothing is refused
 	applied func(records.Batch)       // told after one was applied, before anybody else is
+
+	denied error // what changes of the quorum come to; nil: they are made
+	late   bool  // who is added does not vote yet
 }
 
 // fakeMember is another member of the quorum and how far it is.
@@ -127,6 +132,42 @@ func (l *fakeLog) setOthers(others ...fakeMember) {
 	l.others = others
 	l.mu.Unlock()
 	l.work <- l.notify
+}
+
+// AddVoter makes a member of a node, which votes at once unless it is to be late.
+func (l *fakeLog) AddVoter(_ context.Context, id int32, directory records.UUID, address string) error {
+	l.mu.Lock()
+	others, late, denied := slices.Clone(l.others), l.late, l.denied
+	l.mu.Unlock()
+	if denied != nil {
+		return denied
+	}
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return err
+	}
+	v := fakeVoter(id, host)
+	v.DirectoryID = directory
+	l.setOthers(append(others, fakeMember{voter: v, votes: !late})...)
+	return nil
+}
+
+// RemoveVoter removes a member other than this node, which lets go of leadership.
+func (l *fakeLog) RemoveVoter(_ context.Context, id int32, directory records.UUID) error {
+	l.mu.Lock()
+	others, denied := slices.Clone(l.others), l.denied
+	l.mu.Unlock()
+	if denied != nil {
+		return denied
+	}
+	if id == l.machine.nodeID {
+		l.mu.Lock()
+		l.leading = false
+		l.mu.Unlock()
+		return errors.New("no longer the leader")
+	}
+	l.setOthers(slices.DeleteFunc(others, func(m fakeMember) bool { return m.voter.ID == id && m.voter.DirectoryID == directory })...)
+	return nil
 }
 
 func (l *fakeLog) Progress(tell func(int32, records.UUID, bool, int64, time.Time, time.Time)) {

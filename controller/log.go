@@ -50,6 +50,13 @@ type Log interface {
 	// Progress tells, while this node leads, how far every member of the quorum is: voters and those that are about to become
 	// voters, this node included. The times are zero for who has not answered in this term, and then end is 0.
 	Progress(func(id int32, directory records.UUID, voter bool, end int64, answered, caughtUp time.Time))
-	// Voters is the quorum: raft's members with what each has announced of itself.
+	// AddVoter lets the node that runs at an address under this id and directory id into the quorum and returns when that is
+	// committed; it votes later, once it has caught up. The error is fs.ErrInvalid if asking again is of no use.
+	AddVoter(ctx context.Context, id int32, directory records.UUID, address string) error
+	// RemoveVoter takes a member out of the quorum and returns when that is committed. A leader that is to remove itself lets
+	// go of leadership instead, with an error. The error is fs.ErrInvalid if asking again is of no use.
+	RemoveVoter(ctx context.Context, id int32, directory records.UUID) error
+	// Voters is the quorum: raft's members with what each has announced of itself. A node outside of it names the others that it
+	// knows of.
 	Voters() []records.Voter
 }

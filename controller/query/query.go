@@ -121,11 +121,13 @@ func (q *Context) clientNodes(fencedToo bool) (nodes []Node, controller int32) {
 	return slices.Insert(nodes, at, leader), leader.ID
 }
 
-// controllers lists the members of the quorum by id: from the records about it, else as raft knows it, else, with a
-// quorum that only its configuration files name, as the controllers have registered themselves.
+// controllers lists the members of the quorum by id: from the records about it, unless they count this node in and raft, which
+// hears of a removal where no record comes any more, does not; else as raft knows it, else, with a quorum that only its
+// configuration files name, as the controllers have registered themselves.
 func (q *Context) controllers() []Node {
 	voters := q.Voters
-	if v := q.Image.Voters(); v != nil && len(v.Voters) > 0 {
+	self := func(v records.Voter) bool { return v.ID == q.NodeID }
+	if v := q.Image.Voters(); v != nil && len(v.Voters) > 0 && (len(voters) == 0 || slices.ContainsFunc(voters, self) || !slices.ContainsFunc(v.Voters, self)) {
 		voters = v.Voters
 	}
 	if len(voters) == 0 {

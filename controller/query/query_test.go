@@ -335,6 +335,19 @@ func TestDescribeCluster(t *testing.T) {
 	}
 }
 
+// TestNodeOutsideTheQuorumNamesTheOthers: its records still count it in, and clients that came to it would come again.
+func TestNodeOutsideTheQuorumNamesTheOthers(t *testing.T) {
+	q := testContext()
+	e := registered(1, 2, 3).Edit()
+	e.ReplayControl(&records.KRaftVoters{Voters: voters()}, 99)
+	q.Image, q.NodeID, q.Voters = e.Image(), 1, voters()[1:]
+	req := kmsg.DescribeClusterRequest{Version: 1, EndpointType: 2}
+	resp := overTheWire[*kmsg.DescribeClusterResponse](t, DescribeCluster(q, &req), 1)
+	if len(resp.Brokers) != 2 || resp.Brokers[0].NodeID != 2 || resp.Brokers[1].NodeID != 3 {
+		t.Errorf("%+v", resp.Brokers)
+	}
+}
+
 func TestAPIVersions(t *testing.T) {
 	q := testContext()
 	q.Versions = []APIVersion{{1, 4, 18}, {18, 0, 4}}

@@ -21,6 +21,7 @@ var (
 	errNotLeader      = errors.New("model: not the leader")
 	errTransferring   = errors.New("model: leadership transfer in progress")
 	errLeadershipLost = errors.New("model: leadership lost while committing")
+	errFixed          = errors.New("model: the three voters stay")
 )
 
 var _ controller.Log = (*node)(nil)
@@ -385,6 +386,12 @@ func (n *node) EpochEnd(epoch int32) (found int32, end int64, ok bool) {
 
 // Progress implements controller.Log: the model does not note it.
 func (n *node) Progress(func(int32, records.UUID, bool, int64, time.Time, time.Time)) {}
+
+// AddVoter implements controller.Log.
+func (n *node) AddVoter(context.Context, int32, records.UUID, string) error { return errFixed }
+
+// RemoveVoter implements controller.Log.
+func (n *node) RemoveVoter(context.Context, int32, records.UUID) error { return errFixed }
 
 // Voters implements controller.Log.
 func (n *node) Voters() []records.Voter {
