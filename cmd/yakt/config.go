@@ -50,9 +50,11 @@ type Settings struct {
 	// Ignored names the keys of the file that have no effect in this process.
 	Ignored []string
 
-	// Peers are members of a quorum that this node joins when its directory is empty. Voters, where there are no peers, are
-	// all of a quorum that it begins together with them or joins. With data, neither matters.
+	// Peers are members of a quorum that this node joins when its directory is empty, unless it is to wait to be added by
+	// hand. Voters, where there are no peers, are all of a quorum that it begins together with them or joins. With data, none
+	// of these matters.
 	Peers  []peer
+	Wait   bool
 	Voters []peer
 
 	quorum quorumKeys
@@ -147,6 +149,9 @@ func (c *serverCmd) settings() (Settings, error) {
 		problems = append(problems, s.checkPeers(*c.Peers))
 	} else {
 		problems = append(problems, s.checkQuorum()...)
+	}
+	if s.Wait = c.Wait; s.Wait && len(s.Peers) == 0 {
+		problems = append(problems, errors.New("--wait belongs to -e: name members of the quorum that this node is to be added to"))
 	}
 	if err := errors.Join(problems...); err != nil {
 		return Settings{}, err

@@ -1,4 +1,4 @@
-// Command yakt is a Kafka controller: `yakt server` runs one, the other subcommands look at what controllers write.
+// Command yakt is a Kafka controller: `yakt server` runs one, `yakt quorum` looks after several, `yakt dump` shows what they write.
 // main.go has the command line, config.go and properties.go what a server is told, and every subcommand its own file.
 // This is the only package that knows all the others and puts them together.
 package main

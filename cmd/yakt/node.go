@@ -85,6 +85,7 @@ func startNode(ctx context.Context, s Settings, l net.Listener, advertise string
 		Dial:             dial,
 		Peers:            peersOf(s.Peers),
 		Voters:           peersOf(s.Voters),
+		Wait:             s.Wait,
 		Context:          ctx,
 		Advertise:        advertise,
 		ListenerName:     s.ListenerName,
@@ -143,6 +144,8 @@ func peersOf(all []peer) (peers []raftlog.Peer) {
 // ready says why requests sent here would not be served, or nothing.
 func (n *node) ready() error {
 	switch leader, _ := n.controller.Leader(); {
+	case !n.log.Member():
+		return errors.New("this node is not in the quorum: it waits to be added by hand")
 	case leader < 0:
 		return errors.New("no leader is known: an election is under way, or the quorum has no majority")
 	case leader == n.controller.NodeID() && !n.controller.Active():

@@ -24,6 +24,7 @@ type serverCmd struct {
 	Advertise       *string `placeholder:"HOST:PORT" help:"Where others reach this node, when that is not the address of -a. Needed when -a listens on every interface."`
 	ListenerName    *string `placeholder:"NAME" help:"The listener's name, as in the brokers' controller.listener.names (CONTROLLER)."`
 	Peers           *string `short:"e" placeholder:"ID/HOST:PORT,…" help:"Members of the quorum that a node with an empty directory joins; a node with data just starts."`
+	Wait            bool    `help:"With -e: an empty directory does not join by itself but waits for 'yakt quorum add'."`
 	DataDir         *string `short:"d" placeholder:"DIR" help:"Where everything is kept; an empty directory becomes a new cluster or, with -e or a list in the file, a member of one (yakt-data/ID)."`
 	ClusterID       *string `placeholder:"UUID" help:"The cluster's id for a first start, 22 characters. Without it a new one is made; it is kept and printed."`
 	MetadataVersion *string `placeholder:"VERSION" help:"Kafka's metadata.version for a first start; brokers of an older Kafka need an older one (4.3-IV0)."`
