@@ -17,9 +17,9 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// Quorum is three controllers, ids 1 to 3.
+// Quorum is several controllers, node id 1 first.
 type Quorum struct {
-	Nodes [3]*Yakt
+	Nodes []*Yakt
 }
 
 // StartQuorum runs the three commands that the README has, with further arguments for all, and waits until all three vote.
@@ -33,7 +33,7 @@ func startQuorum(t testing.TB, place func(i int) *Yakt) *Quorum {
 	t.Helper()
 	q := &Quorum{}
 	var peers []string
-	for i := range q.Nodes {
+	for i := range 3 {
 		y := place(i)
 		y.Dir, y.life = filepath.Join(TempDir(t), "yakt"), t
 		y.args = append(slices.Clone(y.args), "-i", strconv.Itoa(i+1))
@@ -42,7 +42,7 @@ func startQuorum(t testing.TB, place func(i int) *Yakt) *Quorum {
 		}
 		peers = append(peers, fmt.Sprintf("%d/%s", i+1, y.Addr))
 		y.Start(t)
-		q.Nodes[i] = y
+		q.Nodes = append(q.Nodes, y)
 	}
 	for _, y := range q.Nodes {
 		if y.ClusterID != q.Nodes[0].ClusterID {

@@ -1,6 +1,7 @@
 package harness
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -43,6 +44,18 @@ func StartYakt(t testing.TB, args ...string) *Yakt {
 	return y
 }
 
+// StartWaiting is StartYakt for a server that waits to be let into a quorum: it is up, and serves no requests yet.
+func StartWaiting(t testing.TB, args ...string) *Yakt {
+	t.Helper()
+	y := &Yakt{Addr: FreeAddr(t), Dir: filepath.Join(TempDir(t), "yakt"), args: args, life: t}
+	y.Launch()
+	y.WaitUp(t)
+	return y
+}
+
+// Rearm gives the next start other arguments.
+func (y *Yakt) Rearm(args ...string) { y.args = args }
+
 // Start runs the server, again after Kill or Stop, on the same directory and address, and returns when it is ready. It
 // runs until the end of the test that StartYakt was called in, though t be one of its subtests.
 func (y *Yakt) Start(t testing.TB) {
@@ -70,6 +83,13 @@ func Attach(t testing.TB, p *Process, addr, dir string) *Yakt {
 // WaitReady waits until the server says that it serves requests.
 func (y *Yakt) WaitReady(t testing.TB) {
 	t.Helper()
+	y.WaitUp(t)
+	Eventually(t, startTimeout, "yakt ready", y.Ready)
+}
+
+// WaitUp waits until the server has printed what it is.
+func (y *Yakt) WaitUp(t testing.TB) {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), startTimeout)
 	defer cancel()
 	if err := y.process.Output().WaitFor(ctx, func(text string) bool { return BannerField(text, "cluster id") != "" }); err != nil {
@@ -80,7 +100,18 @@ func (y *Yakt) WaitReady(t testing.TB) {
 		t.Fatalf("the cluster id was %s and is %s after a restart", y.ClusterID, id)
 	}
 	y.ClusterID = id
-	Eventually(t, startTimeout, "yakt ready", y.Ready)
+}
+
+// RunYakt runs another subcommand to its end and returns what it printed, errors included.
+func RunYakt(t testing.TB, args ...string) (string, error) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 2*startTimeout)
+	defer cancel()
+	cmd := exec.Command(Binary(t), args...)
+	var out bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &out
+	err := RunProcess(ctx, cmd)
+	return out.String(), err
 }
 
 // StartServer runs `yakt server` with exactly these arguments and does not wait for anything. Whatever else the test

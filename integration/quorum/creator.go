@@ -23,10 +23,13 @@ import (
 // patience is for one step of the whole, on a busy machine.
 const patience = 30 * time.Second
 
-// newClient is an admin client that knows all three addresses.
+// newClient is an admin client that knows all the addresses, and more.
 func newClient(t testing.TB, q *harness.Quorum, more ...string) *kadm.Client {
 	t.Helper()
-	seeds := append(more, q.Nodes[0].Addr, q.Nodes[1].Addr, q.Nodes[2].Addr)
+	seeds := more
+	for _, y := range q.Nodes {
+		seeds = append(seeds, y.Addr)
+	}
 	client, err := kgo.NewClient(kgo.SeedBrokers(seeds...), kgo.MetadataMinAge(20*time.Millisecond),
 		kgo.RetryBackoffFn(func(int) time.Duration { return 20 * time.Millisecond }))
 	if err != nil {
@@ -60,10 +63,30 @@ func (c *creator) create(t testing.TB) time.Duration {
 	return time.Since(start)
 }
 
-// check waits until every node has all that was acknowledged: each knows it by itself, whoever leads.
-func (c *creator) check(t testing.TB, q *harness.Quorum) {
+// during creates topics until what was begun is done, and says how long the longest took.
+func (c *creator) during(t testing.TB, what string, f func() error) (longest time.Duration) {
 	t.Helper()
-	for _, y := range q.Nodes {
+	done := make(chan error, 1)
+	go func() { done <- f() }()
+	for {
+		longest = max(longest, c.create(t))
+		select {
+		case err := <-done:
+			if err != nil {
+				t.Fatalf("%s: %v", what, err)
+			}
+			return max(longest, c.create(t))
+		default:
+		}
+	}
+}
+
+// check waits until every node has all that was acknowledged: each knows it by itself, whoever leads.
+func (c *creator) check(t testing.TB, q *harness.Quorum) { t.Helper(); c.checkOn(t, q.Nodes...) }
+
+func (c *creator) checkOn(t testing.TB, nodes ...*harness.Yakt) {
+	t.Helper()
+	for _, y := range nodes {
 		harness.Eventually(t, patience, "all topics on "+y.Addr, func() error {
 			m, err := y.Metadata()
 			if err != nil {

@@ -59,21 +59,7 @@ func TestAnyOneMayDie(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	stopped := make(chan error, 1)
-	go func() { stopped <- q.Nodes[leaving].Process().Stop(15 * time.Second) }()
-	var longest time.Duration
-	for stopping := true; stopping; {
-		longest = max(longest, c.create(t))
-		select {
-		case err := <-stopped:
-			if err != nil {
-				t.Fatal("stop:", err)
-			}
-			stopping = false
-		default:
-		}
-	}
-	longest = max(longest, c.create(t))
+	longest := c.during(t, "stop", func() error { return q.Nodes[leaving].Process().Stop(15 * time.Second) })
 	t.Logf("stopped node %d: the longest pause between creates was %v", leaving+1, longest.Round(time.Millisecond))
 	after, err := q.Describe(t.Context())
 	if err != nil {
