@@ -25,10 +25,12 @@ type network struct {
 	cut       map[[2]string]bool
 	paused    map[string]chan struct{} // who hears nothing until the channel is closed
 	conns     map[*pipeConn]bool
+	budget    map[string]int // bytes that a node may still send, for those that are to fall silent
 }
 
 func newNetwork() *network {
-	return &network{listeners: map[string]*pipeListener{}, cut: map[[2]string]bool{}, paused: map[string]chan struct{}{}, conns: map[*pipeConn]bool{}}
+	return &network{listeners: map[string]*pipeListener{}, cut: map[[2]string]bool{}, paused: map[string]chan struct{}{},
+		conns: map[*pipeConn]bool{}, budget: map[string]int{}}
 }
 
 type pipeListener struct {
@@ -86,6 +88,21 @@ func (c *pipeConn) Read(p []byte) (int, error) {
 		}
 	}
 	return n, err
+}
+
+// Write sends, unless the node has fallen silent: then it waits for the end of the connection.
+func (c *pipeConn) Write(p []byte) (int, error) {
+	c.on.mu.Lock()
+	left, limited := c.on.budget[c.me]
+	if limited {
+		c.on.budget[c.me] = left - len(p)
+	}
+	c.on.mu.Unlock()
+	if limited && left < len(p) {
+		<-c.closed
+		return 0, net.ErrClosed
+	}
+	return c.Conn.Write(p)
 }
 
 func (c *pipeConn) Close() error {
@@ -183,6 +200,17 @@ func (n *network) pause(addr string) (resume func()) {
 		n.mu.Unlock()
 		close(gate)
 	}
+}
+
+// silence lets addr send so many bytes more, and then it neither sends nor ends anything. A negative number lifts it.
+func (n *network) silence(addr string, after int) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if after < 0 {
+		delete(n.budget, addr)
+		return
+	}
+	n.budget[addr] = after
 }
 
 // A cluster of three nodes in virtual time. Every pair that any node publishes is compared with all others.

@@ -16,7 +16,7 @@
 //	snapshots.go    raft's SnapshotStore with Kafka's file names
 //	transport.go    between raft and its network transport; streams.go connections; handshake.go how one opens
 //	peers.go        how far each follower is
-//	detector.go     a leader whose process has ended
+//	detector.go     a leader whose process has ended; stalled.go one that falls silent in the middle of a snapshot
 //	join.go         how an empty directory gets into a quorum; admit.go how the leader lets it; joinmessage.go what they say
 //	move.go         how a member gets another address
 //	begin.go        how a quorum that all its nodes were given as a list begins, once

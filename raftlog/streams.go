@@ -93,7 +93,9 @@ func (s *streams) accept() {
 				c.Close()
 				return
 			}
+			s.mu.Lock()
 			c.peer = peer.from
+			s.mu.Unlock()
 			select {
 			case s.ready <- c:
 			case <-s.ctx.Done():
@@ -172,6 +174,21 @@ func (s *streams) forget(id raft.ServerID, at string) {
 	defer s.mu.Unlock()
 	if s.moved[id] == at {
 		delete(s.moved, id)
+	}
+}
+
+// hangUp ends the connections that a server has opened to this one.
+func (s *streams) hangUp(id raft.ServerID) {
+	s.mu.Lock()
+	var conns []net.Conn
+	for c := range s.open {
+		if c, ok := c.(*trackedConn); ok && c.peer == id {
+			conns = append(conns, c)
+		}
+	}
+	s.mu.Unlock()
+	for _, c := range conns {
+		c.Close()
 	}
 }
 

@@ -26,16 +26,19 @@ import (
 // T+1, which somebody else leads. Through the queue, only the main goroutine ever changes term and state. The price is
 // that a follower's disk can delay its answer to a heartbeat; pre-vote keeps that from costing an election.
 type transport struct {
-	inner   *raft.NetworkTransport
-	addr    raft.ServerAddress
-	rpcs    chan raft.RPC
-	leads   func(id raft.ServerID, term uint64, addr []byte)
-	outcast func() bool
-	peers   *peers
-	ready   chan struct{} // closed when the log can be told who leads; RPCs wait until then
-	done    chan struct{}
-	stopped sync.WaitGroup
-	once    sync.Once
+	inner    *raft.NetworkTransport
+	streams  *streams
+	addr     raft.ServerAddress
+	rpcs     chan raft.RPC
+	leads    func(id raft.ServerID, term uint64, addr []byte)
+	outcast  func() bool
+	peers    *peers
+	patience time.Duration // with a leader that is silent
+	logger   *slog.Logger
+	ready    chan struct{} // closed when the log can be told who leads; RPCs wait until then
+	done     chan struct{}
+	stopped  sync.WaitGroup
+	once     sync.Once
 }
 
 var (
@@ -47,12 +50,13 @@ var (
 // newTransport serves RPCs that come in over stream. leads is called, from one goroutine, with whoever is known to lead a term,
 // and with what EncodePeer made of its address. While outcast, nobody is asked for a vote.
 func newTransport(stream *streams, addr string, peers *peers, leads func(raft.ServerID, uint64, []byte), outcast func() bool,
-	logger *slog.Logger) *transport {
+	patience time.Duration, logger *slog.Logger) *transport {
 	t := &transport{
 		inner: raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
 			Stream: stream, MaxPool: 3, Timeout: 10 * time.Second, Logger: newRaftLogger(logger), MsgpackUseNewTimeFormat: true,
 		}),
-		addr: raft.ServerAddress(addr), rpcs: make(chan raft.RPC), leads: leads, outcast: outcast, peers: peers,
+		streams: stream, addr: raft.ServerAddress(addr), rpcs: make(chan raft.RPC), leads: leads, outcast: outcast, peers: peers,
+		patience: patience, logger: logger,
 		ready: make(chan struct{}), done: make(chan struct{}),
 	}
 	t.stopped.Go(t.pump)
@@ -73,22 +77,31 @@ func (t *transport) pump() {
 		case <-t.done:
 			return
 		}
-		answer := make(chan raft.RPCResponse, 1)
-		asked := raft.RPC{Command: rpc.Command, Reader: rpc.Reader, RespChan: answer}
-		select {
-		case t.rpcs <- asked:
-		case <-t.done:
+		if !t.pass(rpc) {
 			return
 		}
-		select {
-		case a := <-answer:
-			if leader, term, ok := leaderOf(rpc.Command, a.Response); ok {
-				t.leads(raft.ServerID(leader.ID), term, leader.Addr)
-			}
-			rpc.RespChan <- a // has room for one
-		case <-t.done:
-			return
+	}
+}
+
+// pass has raft answer one RPC; false when the transport is closed.
+func (t *transport) pass(rpc raft.RPC) bool {
+	answer := make(chan raft.RPCResponse, 1)
+	asked := raft.RPC{Command: rpc.Command, Reader: rpc.Reader, RespChan: answer}
+	defer t.watchInstall(&asked)()
+	select {
+	case t.rpcs <- asked:
+	case <-t.done:
+		return false
+	}
+	select {
+	case a := <-answer:
+		if leader, term, ok := leaderOf(rpc.Command, a.Response); ok {
+			t.leads(raft.ServerID(leader.ID), term, leader.Addr)
 		}
+		rpc.RespChan <- a // has room for one
+		return true
+	case <-t.done:
+		return false
 	}
 }
 
