@@ -1,6 +1,7 @@
 package apache
 
 import (
+	"context"
 	"os"
 	"path/filepath"
 	"strings"
@@ -10,7 +11,7 @@ import (
 )
 
 // StartController formats a directory and starts Apache's own controller on it, a quorum of one with node id 1 and
-// everything else as it comes. It returns the controller's address.
+// everything else as it comes. It returns the controller's address once that serves.
 func StartController(t testing.TB, tools *Toolbox, clusterID string) string {
 	t.Helper()
 	addr, dir := harness.FreeAddr(t), harness.TempDir(t)
@@ -27,6 +28,11 @@ func StartController(t testing.TB, tools *Toolbox, clusterID string) string {
 		t.Fatal(err)
 	}
 	tools.MustRun(t, storageTool, "format", "--standalone", "-t", clusterID, "-c", file)
-	harness.StartProcess(t, "Apache's controller", java(t, Current, brokerHeap, brokerLogLevel, logToStdout, brokerMain, file))
+	process := harness.StartProcess(t, "Apache's controller", java(t, Current, brokerHeap, brokerLogLevel, logToStdout, brokerMain, file))
+	ctx, cancel := context.WithTimeout(t.Context(), runningTimeout)
+	defer cancel()
+	if err := process.Output().WaitFor(ctx, func(text string) bool { return strings.Contains(text, "Kafka Server started") }); err != nil {
+		t.Fatalf("Apache's controller: %v", err)
+	}
 	return addr
 }

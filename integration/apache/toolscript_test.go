@@ -39,7 +39,7 @@ const (
 )
 
 // notServedYet are the requests that brokers would pass on, if they were served here.
-const notServedYet = `\t(CreateAcls|DeleteAcls|CreateDelegationToken|RenewDelegationToken|ExpireDelegationToken|AlterClientQuotas|AlterUserScramCredentials|UpdateFeatures|AddRaftVoter|RemoveRaftVoter)\(.*`
+const notServedYet = `\t(CreateAcls|DeleteAcls|CreateDelegationToken|RenewDelegationToken|ExpireDelegationToken|AlterClientQuotas|AlterUserScramCredentials|UpdateFeatures)\(.*`
 
 // bothBrokersUp leaves nothing behind, so that it can be played again.
 var bothBrokersUp = []step{
