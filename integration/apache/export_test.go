@@ -57,6 +57,14 @@ func TestKafkaReadsAnExport(t *testing.T) {
 // history makes brokers, topics, partitions, configs and producer ids, changes them, and takes some away again.
 func history(t *testing.T, y *harness.Yakt) {
 	t.Helper()
+	harness.Eventually(t, 30*time.Second, "the controller has registered itself", func() error {
+		var m image
+		byHand(t, y, "GET", "/get_metadata", "", &m)
+		if len(m.Controllers) != 1 {
+			return fmt.Errorf("controllers %+v", m.Controllers)
+		}
+		return nil
+	})
 	for i := range 3 {
 		byHand(t, y, "POST", "/register_broker", fmt.Sprintf(`{"brokerId": %d, "brokerHost": "127.0.0.1", "brokerPort": %d, "rackId": "rack-%d"}`, 101+i, 9001+i, i%2), nil)
 	}

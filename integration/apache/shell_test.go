@@ -2,33 +2,64 @@ package apache
 
 import (
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 )
 
+// registered is what a broker and a controller have in common.
+type registered struct {
+	Incarnation string `json:"incarnationId"`
+	EndPoints   []struct {
+		Name     string `json:"name"`
+		Host     string `json:"host"`
+		Port     int    `json:"port"`
+		Protocol int    `json:"securityProtocol"`
+	} `json:"endPoints"`
+	Features []struct {
+		Name string `json:"name"`
+		Min  int    `json:"minSupportedVersion"`
+		Max  int    `json:"maxSupportedVersion"`
+	} `json:"features"`
+}
+
+func (r registered) listeners() string {
+	var texts []string
+	for _, e := range r.EndPoints {
+		texts = append(texts, fmt.Sprintf("Endpoint(listenerName='%s', securityProtocol=%s, host='%s', port=%d)", e.Name,
+			[]string{"PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"}[e.Protocol], e.Host, e.Port))
+	}
+	slices.Sort(texts)
+	return list(texts)
+}
+
+func (r registered) features() string {
+	var texts []string
+	for _, f := range r.Features {
+		levels := fmt.Sprintf("%d-%d", f.Min, f.Max)
+		if f.Min == f.Max {
+			levels = fmt.Sprint(f.Min)
+		}
+		texts = append(texts, f.Name+": "+levels)
+	}
+	slices.Sort(texts)
+	return "{" + strings.Join(texts, ", ") + "}"
+}
+
 // image is the answer to GET /get_metadata with all that MetadataShell shows of it.
 type image struct {
-	Features map[string]int `json:"features"`
-	Brokers  []struct {
-		ID          int32   `json:"brokerId"`
-		Epoch       int64   `json:"brokerEpoch"`
-		Incarnation string  `json:"incarnationId"`
-		Fenced      bool    `json:"fenced"`
-		Shutdown    bool    `json:"inControlledShutdown"`
-		Rack        *string `json:"rack"`
-		EndPoints   []struct {
-			Name     string `json:"name"`
-			Host     string `json:"host"`
-			Port     int    `json:"port"`
-			Protocol int    `json:"securityProtocol"`
-		} `json:"endPoints"`
-		Features []struct {
-			Name string `json:"name"`
-			Min  int    `json:"minSupportedVersion"`
-			Max  int    `json:"maxSupportedVersion"`
-		} `json:"features"`
-		LogDirs []string `json:"logDirs"`
+	Features    map[string]int `json:"features"`
+	Controllers []struct {
+		registered
+		ID int32 `json:"controllerId"`
+	} `json:"controllers"`
+	Brokers []struct {
+		registered
+		ID       int32    `json:"brokerId"`
+		Epoch    int64    `json:"brokerEpoch"`
+		Fenced   bool     `json:"fenced"`
+		Shutdown bool     `json:"inControlledShutdown"`
+		Rack     *string  `json:"rack"`
+		LogDirs  []string `json:"logDirs"`
 	} `json:"brokers"`
 	Topics []struct {
 		Name       string `json:"name"`
@@ -70,27 +101,18 @@ func (m image) tree() map[string]string {
 			t["image/features/finalized_"+name] = fmt.Sprint(level)
 		}
 	}
+	for _, c := range m.Controllers {
+		t[fmt.Sprintf("image/cluster/controllers/%d", c.ID)] = fmt.Sprintf("ControllerRegistration(id=%d, incarnationId=%s, zkMigrationReady=false, listeners=%s, supportedFeatures=%s)",
+			c.ID, c.Incarnation, c.listeners(), c.features())
+	}
 	for _, b := range m.Brokers {
-		var listeners []string
-		for _, e := range b.EndPoints {
-			listeners = append(listeners, fmt.Sprintf("Endpoint(listenerName='%s', securityProtocol=%s, host='%s', port=%d)", e.Name,
-				[]string{"PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"}[e.Protocol], e.Host, e.Port))
-		}
-		features := map[string]string{}
-		for _, f := range b.Features {
-			features[f.Name] = fmt.Sprintf("%s: %d-%d", f.Name, f.Min, f.Max)
-		}
-		var ranges []string
-		for _, name := range slices.Sorted(maps.Keys(features)) {
-			ranges = append(ranges, features[name])
-		}
 		rack := "Optional.empty"
 		if b.Rack != nil {
 			rack = "Optional[" + *b.Rack + "]"
 		}
-		t[fmt.Sprintf("image/cluster/brokers/%d", b.ID)] = fmt.Sprintf("BrokerRegistration(id=%d, epoch=%d, incarnationId=%s, listeners=%s, supportedFeatures={%s}, "+
+		t[fmt.Sprintf("image/cluster/brokers/%d", b.ID)] = fmt.Sprintf("BrokerRegistration(id=%d, epoch=%d, incarnationId=%s, listeners=%s, supportedFeatures=%s, "+
 			"rack=%s, fenced=%v, inControlledShutdown=%v, isMigratingZkBroker=false, directories=%s, cordonedDirectories=null)",
-			b.ID, b.Epoch, b.Incarnation, list(listeners), strings.Join(ranges, ", "), rack, b.Fenced, b.Shutdown, list(b.LogDirs))
+			b.ID, b.Epoch, b.Incarnation, b.listeners(), b.features(), rack, b.Fenced, b.Shutdown, list(b.LogDirs))
 	}
 	for _, topic := range m.Topics {
 		leaves := map[string]string{"id": topic.ID, "name": topic.Name}
