@@ -32,8 +32,8 @@ func removeVoterRequest(id int32) *kmsg.RemoveRaftVoterRequest {
 	return req
 }
 
-// votersAnswer sends a request and returns its error and message.
-func votersAnswer(t *testing.T, c *Controller, req kmsg.Request) (error, string) {
+// votersAnswer sends a request and returns its message and error.
+func votersAnswer(t *testing.T, c *Controller, req kmsg.Request) (string, error) {
 	t.Helper()
 	resp, err := c.Handle(t.Context(), Caller{Principal: "User:ANONYMOUS"}, req)
 	if err != nil {
@@ -51,9 +51,9 @@ func votersAnswer(t *testing.T, c *Controller, req kmsg.Request) (error, string)
 		t.Errorf("%v with message %v", kerr.ErrorForCode(code), message)
 	}
 	if message == nil {
-		return nil, ""
+		return "", nil
 	}
-	return kerr.ErrorForCode(code), *message
+	return *message, kerr.ErrorForCode(code)
 }
 
 // loggedVoters is who votes by the records of the log.
@@ -75,7 +75,7 @@ func TestVotersAreChangedByRequest(t *testing.T) {
 		{addVoterRequest(2), []int32{1, 2}}, {addVoterRequest(3), []int32{1, 2, 3}},
 		{removeVoterRequest(2), []int32{1, 3}}, {addVoterRequest(2), []int32{1, 2, 3}},
 	} {
-		if err, why := votersAnswer(t, c, step.req); err != nil {
+		if why, err := votersAnswer(t, c, step.req); err != nil {
 			t.Fatal(err, why)
 		}
 		if got := loggedVoters(c); !slices.Equal(got, step.want) {
@@ -85,21 +85,21 @@ func TestVotersAreChangedByRequest(t *testing.T) {
 	l.late = true
 	req := addVoterRequest(4)
 	req.AckWhenCommitted = false
-	if err, why := votersAnswer(t, c, req); err != nil {
+	if why, err := votersAnswer(t, c, req); err != nil {
 		t.Error("when it need not vote yet:", err, why)
 	}
 	req.AckWhenCommitted, req.TimeoutMillis = true, 20
-	if err, why := votersAnswer(t, c, req); err != kerr.RequestTimedOut || !strings.Contains(why, "has to catch up first") {
+	if why, err := votersAnswer(t, c, req); err != kerr.RequestTimedOut || !strings.Contains(why, "has to catch up first") {
 		t.Error(err, why)
 	}
-	if err, why := votersAnswer(t, c, removeVoterRequest(4)); err != nil {
+	if why, err := votersAnswer(t, c, removeVoterRequest(4)); err != nil {
 		t.Error("one that does not vote yet:", err, why)
 	}
 }
 
 func TestVoterRequestsAreRefused(t *testing.T) {
 	c, l := start(t)
-	if err, why := votersAnswer(t, c, addVoterRequest(2)); err != nil {
+	if why, err := votersAnswer(t, c, addVoterRequest(2)); err != nil {
 		t.Fatal(err, why)
 	}
 	elsewhere := "MkU3OEVBNTcwNTJENDM2Qk"
@@ -130,7 +130,7 @@ func TestVoterRequestsAreRefused(t *testing.T) {
 		"remove a stranger":       {remove(func(r *kmsg.RemoveRaftVoterRequest) { r.VoterID = 9 }), kerr.VoterNotFound},
 		"remove of another's dir": {remove(func(r *kmsg.RemoveRaftVoterRequest) { r.VoterDirectoryID = [16]byte{1} }), kerr.VoterNotFound},
 	} {
-		if err, why := votersAnswer(t, c, test.req); err != test.want {
+		if why, err := votersAnswer(t, c, test.req); err != test.want {
 			t.Errorf("%s: %v %s, want %v", name, err, why, test.want)
 		}
 	}
@@ -140,24 +140,24 @@ func TestVoterRequestsAreRefused(t *testing.T) {
 	} {
 		l.denied = denied
 		for _, req := range []kmsg.Request{addVoterRequest(3), removeVoterRequest(2)} {
-			if err, why := votersAnswer(t, c, req); err != want || !strings.Contains(why, denied.Error()) {
+			if why, err := votersAnswer(t, c, req); err != want || !strings.Contains(why, denied.Error()) {
 				t.Errorf("%v: %v %s", denied, err, why)
 			}
 		}
 	}
 	l.denied = nil
 	c.changing.Lock()
-	if err, why := votersAnswer(t, c, addVoterRequest(3)); err != kerr.RequestTimedOut || !strings.Contains(why, "under way") {
+	if why, err := votersAnswer(t, c, addVoterRequest(3)); err != kerr.RequestTimedOut || !strings.Contains(why, "under way") {
 		t.Error(err, why)
 	}
 	c.changing.Unlock()
 	if got := loggedVoters(c); !slices.Equal(got, []int32{1, 2}) {
 		t.Error("the voters have changed:", got)
 	}
-	if err, why := votersAnswer(t, c, removeVoterRequest(2)); err != nil {
+	if why, err := votersAnswer(t, c, removeVoterRequest(2)); err != nil {
 		t.Error(err, why)
 	}
-	if err, why := votersAnswer(t, c, removeVoterRequest(1)); err != kerr.VoterNotFound || !strings.Contains(why, "only voter") {
+	if why, err := votersAnswer(t, c, removeVoterRequest(1)); err != kerr.VoterNotFound || !strings.Contains(why, "only voter") {
 		t.Error(err, why)
 	}
 }
@@ -165,10 +165,10 @@ func TestVoterRequestsAreRefused(t *testing.T) {
 // TestLeaderThatRemovesItselfSendsTheClientOn: it has let go of leadership, and the next leader is to be asked.
 func TestLeaderThatRemovesItselfSendsTheClientOn(t *testing.T) {
 	c, _ := start(t)
-	if err, why := votersAnswer(t, c, addVoterRequest(2)); err != nil {
+	if why, err := votersAnswer(t, c, addVoterRequest(2)); err != nil {
 		t.Fatal(err, why)
 	}
-	if err, why := votersAnswer(t, c, removeVoterRequest(1)); err != kerr.NotLeaderForPartition {
+	if why, err := votersAnswer(t, c, removeVoterRequest(1)); err != kerr.NotLeaderForPartition {
 		t.Fatal(err, why)
 	}
 	env := send(t, c, forward(removeVoterRequest(1)))
