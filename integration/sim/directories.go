@@ -155,23 +155,26 @@ func (o *oracle) judgeAssignment(k *call, req *kmsg.AssignReplicasToDirsRequest,
 	for _, d := range resp.Directories {
 		for _, t := range d.Topics {
 			for _, told := range t.Partitions {
-				is := func(so func(p *image.Partition) bool) func(s state) bool {
+				is := func(so func(s state, p *image.Partition) bool) func(s state) bool {
 					return func(s state) bool {
 						topic, ok := s.Topic(t.TopicID)
 						if !ok {
 							return false
 						}
 						p, ok := topic.Partition(told.Partition)
-						return ok && so(&p)
+						return ok && so(s, &p)
 					}
 				}
 				switch told.ErrorCode {
 				case 0:
-					o.must(k, acknowledged, is(func(p *image.Partition) bool { at, _ := p.Directory(req.BrokerID); return at == d.ID }), "it lies there")
+					o.must(k, acknowledged, is(func(s state, p *image.Partition) bool {
+						at, ok := p.Directory(req.BrokerID)
+						return at == d.ID || !ok && s.api == "AssignReplicasToDirs" // the change ended a reassignment that removes it
+					}), "it lies there")
 				case kerr.UnknownTopicID.Code:
 					o.must(k, truth, func(s state) bool { _, ok := s.Topic(t.TopicID); return !ok }, "there is no such topic")
 				case kerr.NotLeaderForPartition.Code:
-					o.must(k, truth, is(func(p *image.Partition) bool { return !p.HasReplica(req.BrokerID) }), "no replica of it")
+					o.must(k, truth, is(func(_ state, p *image.Partition) bool { return !p.HasReplica(req.BrokerID) }), "no replica of it")
 				default:
 					o.unexpected(k, told.ErrorCode)
 				}

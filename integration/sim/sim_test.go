@@ -134,7 +134,11 @@ var mustHappen = []string{
 
 // TestTenMinutesOfEveryday runs a few of the simulations that -minutes runs many of.
 func TestTenMinutesOfEveryday(t *testing.T) {
-	for seed := uint64(1); seed <= 3; seed++ {
+	last := uint64(3)
+	if testing.Short() {
+		last = 1
+	}
+	for seed := uint64(1); seed <= last; seed++ {
 		report := Run(Options{Seed: seed, Time: 10 * time.Minute})
 		if f := report.Failure; f != nil {
 			t.Fatalf("%s\nseed %d, step %d: invariant %s does not hold: %s", strings.Join(f.Tail, "\n"), seed, f.Step, f.Invariant, f.Message)
