@@ -21,7 +21,7 @@ var (
 	errNotLeader      = errors.New("model: not the leader")
 	errTransferring   = errors.New("model: leadership transfer in progress")
 	errLeadershipLost = errors.New("model: leadership lost while committing")
-	errFixed          = errors.New("model: the three voters stay")
+	errFixed          = errors.New("model: the quorum changes by itself, not by request")
 )
 
 var _ controller.Log = (*node)(nil)
