@@ -506,3 +506,17 @@ func TestCloseLeavesNothingRunning(t *testing.T) {
 	}
 	goleak.VerifyNone(t, running)
 }
+
+// TestMetricsMayReadAfterTheEnd: raft's goroutine for them is not waited for when raft ends, and Pebble panics when it is closed.
+func TestMetricsMayReadAfterTheEnd(t *testing.T) {
+	n := openNode(t, vfs.NewMem(), "d")
+	n.lead()
+	n.set("a", "1")
+	if err := n.Close(); err != nil {
+		t.Fatal(err)
+	}
+	var entry raft.Log
+	if err := n.store.GetLog(1, &entry); !errors.Is(err, raft.ErrLogNotFound) {
+		t.Fatal(err)
+	}
+}

@@ -47,7 +47,11 @@ type store struct {
 	failed atomic.Bool
 	opened atomic.Bool // until Open has returned, errors are returned to it instead of ending the goroutine
 
-	writing     sync.Mutex // held over one synced write
+	writing sync.Mutex // held over one synced write
+
+	// raft does not wait for the goroutine that tells its metrics how old the log is, every ten seconds: it may read after the end.
+	using       sync.RWMutex
+	closed      bool
 	mu          sync.Mutex
 	first, last uint64 // 0, 0: empty
 	keepFrom    uint64 // no entry from here on is deleted as old: the index of the oldest snapshot kept
@@ -170,7 +174,12 @@ func (s *store) load() error {
 	return nil
 }
 
-func (s *store) close() error { return s.db.Close() }
+func (s *store) close() error {
+	s.using.Lock()
+	defer s.using.Unlock()
+	s.closed = true
+	return s.db.Close()
+}
 
 // commit writes b and waits for the disk. No write begins before the one before it is durable: that is what lets
 // waltail.go tell damage from a torn write.
@@ -193,6 +202,11 @@ func (s *store) commit(b *pebble.Batch, what string) error {
 
 // GetLog implements raft.LogStore.
 func (s *store) GetLog(index uint64, l *raft.Log) error {
+	s.using.RLock()
+	defer s.using.RUnlock()
+	if s.closed {
+		return raft.ErrLogNotFound
+	}
 	value, closer, err := s.db.Get(entryKey(index))
 	if errors.Is(err, pebble.ErrNotFound) {
 		return raft.ErrLogNotFound
