@@ -55,9 +55,15 @@ func StartBroker(t testing.TB, version string, id int32, y *harness.Yakt, quorum
 	t.Helper()
 	b := newBroker(t, version, id, quorum, properties...)
 	b.yakt = y
-	Tool(t, version, storageTool, "format", "-t", y.ClusterID, "-c", b.file)
+	b.Format(t)
 	b.Start(t)
 	return b
+}
+
+// Format gives the broker's empty directories to YAKt's cluster, with ids that they have not had before.
+func (b *Broker) Format(t testing.TB) {
+	t.Helper()
+	Tool(t, b.version, storageTool, "format", "-t", b.yakt.ClusterID, "-c", b.file)
 }
 
 // newBroker writes a broker's properties and nothing else; its directory is still to be formatted.

@@ -304,15 +304,23 @@ func produce(t *testing.T, ctx context.Context, client *kgo.Client, topic string
 func consume(t *testing.T, ctx context.Context, client *kgo.Client, n int) []string {
 	t.Helper()
 	var values []string
-	for len(values) < n {
-		fetches := client.PollFetches(ctx)
-		if err := fetches.Err0(); err != nil {
-			t.Fatalf("consume: %v after %d of %d records", err, len(values), n)
-		}
-		fetches.EachError(func(topic string, partition int32, err error) { t.Logf("consume %s-%d: %v", topic, partition, err) })
-		for r := range fetches.RecordsAll() {
-			values = append(values, string(r.Value))
-		}
+	for _, r := range consumeRecords(t, ctx, client, n) {
+		values = append(values, string(r.Value))
 	}
 	return values
+}
+
+// consumeRecords reads until n records have come; those of one partition are in its order.
+func consumeRecords(t *testing.T, ctx context.Context, client *kgo.Client, n int) []*kgo.Record {
+	t.Helper()
+	var records []*kgo.Record
+	for len(records) < n {
+		fetches := client.PollFetches(ctx)
+		if err := fetches.Err0(); err != nil {
+			t.Fatalf("consume: %v after %d of %d records", err, len(records), n)
+		}
+		fetches.EachError(func(topic string, partition int32, err error) { t.Logf("consume %s-%d: %v", topic, partition, err) })
+		records = append(records, fetches.Records()...)
+	}
+	return records
 }

@@ -36,7 +36,7 @@ func TestThreeBrokersOutliveTheirControllers(t *testing.T) {
 	for _, b := range brokers {
 		b.WaitServing(t)
 	}
-	steady := startSteadyProducer(t, brokers[0], 3)
+	steady := startSteadyProducer(t, brokers[0], partitionsEach, 3)
 	c := startCreator(t, addrs, "created-")
 	var pauses []time.Duration
 	for range kills {

@@ -61,7 +61,7 @@ func TestKilledControllerLosesNothing(t *testing.T) {
 	b := StartBroker(t, Current, 101, y, ByBootstrapServers(y))
 	b.WaitRunning(t)
 	observer := harness.StartObserver(t, y, 900)
-	steady := startSteadyProducer(t, b, 1)
+	steady := startSteadyProducer(t, b, partitionsEach, 1)
 
 	kept, sum := map[string]bool{}, 0
 	for round := range kills {
@@ -320,53 +320,4 @@ func deleteMost(t *testing.T, y *harness.Yakt, topics map[string]bool) map[strin
 		}
 	}
 	return deleted
-}
-
-// steadyProducer produces one record after another for as long as the test lets it.
-type steadyProducer struct {
-	topic string
-	end   context.CancelFunc
-	done  chan struct{}
-	sent  int
-	err   error
-}
-
-func startSteadyProducer(t *testing.T, b *Broker, replicas int16) *steadyProducer {
-	t.Helper()
-	s := &steadyProducer{topic: "steady", done: make(chan struct{})}
-	client := b.Client(t)
-	if _, err := kadm.NewClient(client).CreateTopic(t.Context(), partitionsEach, replicas, nil, s.topic); err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	s.end = cancel
-	go func() {
-		defer close(s.done)
-		pace := time.NewTicker(2 * time.Millisecond) // steady is enough: the machine has other things to do
-		defer pace.Stop()
-		for ctx.Err() == nil {
-			<-pace.C
-			// Not ctx: the last record is to be acknowledged or refused, not forgotten.
-			if s.err = client.ProduceSync(context.Background(), &kgo.Record{Topic: s.topic, Value: fmt.Appendf(nil, "%d", s.sent)}).FirstErr(); s.err != nil {
-				return
-			}
-			s.sent++
-		}
-	}()
-	t.Cleanup(func() {
-		client.Close() // ends a record that is stuck
-		s.stop(t)
-	})
-	return s
-}
-
-// stop ends the producer and returns how many records were acknowledged.
-func (s *steadyProducer) stop(t *testing.T) int {
-	t.Helper()
-	s.end()
-	<-s.done
-	if s.err != nil && !errors.Is(s.err, kgo.ErrClientClosed) {
-		t.Errorf("the producer: %v after %d records", s.err, s.sent)
-	}
-	return s.sent
 }

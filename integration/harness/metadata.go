@@ -27,9 +27,11 @@ type Voter struct {
 
 // Broker is one registered broker.
 type Broker struct {
-	BrokerID    int32 `json:"brokerId"`
-	BrokerEpoch int64 `json:"brokerEpoch"`
-	Fenced      bool  `json:"fenced"`
+	BrokerID    int32    `json:"brokerId"`
+	BrokerEpoch int64    `json:"brokerEpoch"`
+	Fenced      bool     `json:"fenced"`
+	Rack        string   `json:"rack"`
+	LogDirs     []string `json:"logDirs"` // those that are not offline
 }
 
 // Topic is one topic with its partitions.
@@ -82,12 +84,18 @@ func (m Metadata) Topic(name string) (Topic, bool) {
 	return Topic{}, false
 }
 
-// Unfenced tells whether a broker is registered and serves.
-func (m Metadata) Unfenced(id int32) bool {
+// Broker finds a broker by its id.
+func (m Metadata) Broker(id int32) (Broker, bool) {
 	for _, b := range m.Brokers {
 		if b.BrokerID == id {
-			return !b.Fenced
+			return b, true
 		}
 	}
-	return false
+	return Broker{}, false
+}
+
+// Unfenced tells whether a broker is registered and serves.
+func (m Metadata) Unfenced(id int32) bool {
+	b, ok := m.Broker(id)
+	return ok && !b.Fenced
 }
