@@ -213,6 +213,14 @@ func (n *network) silence(addr string, after int) {
 	n.budget[addr] = after
 }
 
+// silent reports whether addr has sent all that silence allows.
+func (n *network) silent(addr string) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	left, limited := n.budget[addr]
+	return limited && left < 0
+}
+
 // A cluster of three nodes in virtual time. Every pair that any node publishes is compared with all others.
 type cluster struct {
 	t     *testing.T

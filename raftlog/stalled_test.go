@@ -23,9 +23,23 @@ func TestLeaderFallsSilentInTheMiddleOfASnapshot(t *testing.T) {
 			l.set("a", "1")
 			l.snapshot()
 		}
-		c.net.silence(address(c.index(l)), 200_000)
-		start := time.Now()
+		end := l.EndOffset()
+		c.net.silence(address(c.index(l)), 300_000)
 		n := c.start(behind)
+		// raft comes back to a follower that was away only after a while.
+		for range 60_000 {
+			if c.net.silent(address(c.index(l))) {
+				break
+			}
+			time.Sleep(time.Millisecond) // virtual
+		}
+		if !c.net.silent(address(c.index(l))) {
+			t.Fatal("it was sent nothing")
+		}
+		if n.EndOffset() >= end {
+			t.Fatal("the snapshot got through: it is too small for this test")
+		}
+		start := time.Now()
 		next := c.leads(c.others(l)...)
 		if took := time.Since(start); took > 6*l.config.LeaderTimeout {
 			t.Errorf("the next leader was elected after %v", took)
