@@ -64,6 +64,9 @@ func (l *Log) admit(ctx context.Context, who raft.ServerID, req joinRequest) joi
 	case <-ctx.Done():
 		return notNow("starting")
 	}
+	if l.stopped() {
+		return notNow("stopping")
+	}
 	node, _, err := splitServerID(who)
 	if err != nil {
 		return refused("%q is not a server id", who)

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/hashicorp/raft"
 
@@ -92,7 +93,11 @@ func (l *Log) settler() {
 // shuts down without an answer, for ever.
 func (l *Log) wait(f raft.Future) error {
 	answer := make(chan error, 1)
-	go func() { answer <- f.Error() }()
+	l.asked.Add(1)
+	go func() {
+		answer <- f.Error()
+		l.asked.Add(-1)
+	}()
 	select {
 	case err := <-answer:
 		if err != nil {
@@ -101,6 +106,19 @@ func (l *Log) wait(f raft.Future) error {
 		return nil
 	case <-l.dead:
 		return ErrClosed
+	}
+}
+
+// answered returns when raft has answered everything that it was asked, or when the log has failed.
+func (l *Log) answered() {
+	ticker := time.NewTicker(5 * time.Millisecond)
+	defer ticker.Stop()
+	for l.asked.Load() > 0 {
+		select {
+		case <-ticker.C:
+		case <-l.dead:
+			return
+		}
 	}
 }
 

@@ -137,3 +137,15 @@ func (l *Log) checkDisk() {
 		}
 	}
 }
+
+// diskHangs reports whether raft has been waiting for one write for longer than a follower waits for its leader. A leader keeps
+// silent then: raft's heartbeats come from beside the goroutine that waits, and would keep the others, for as long as the disk
+// hangs, from electing one that can write.
+func (l *Log) diskHangs() bool {
+	waited := l.store.waited()
+	hangs := waited > l.config.LeaderTimeout
+	if was := l.silent.Swap(hangs); hangs && !was {
+		l.logger.Warn("raftlog: the disk hangs: if this node leads, it keeps silent so that another can be elected", "dir", l.config.Dir, "for", waited)
+	}
+	return hangs
+}

@@ -1,13 +1,11 @@
 package raftlog
 
 import (
-	"context"
 	"errors"
 	"fmt"
-	"net"
+	"maps"
 	"slices"
 	"sync"
-	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -18,215 +16,12 @@ import (
 	"yakt/records"
 )
 
-// A network of pipes: listeners by address, and links between addresses that can be cut or paused.
-type network struct {
-	mu        sync.Mutex
-	listeners map[string]*pipeListener
-	cut       map[[2]string]bool
-	paused    map[string]chan struct{} // who hears nothing until the channel is closed
-	conns     map[*pipeConn]bool
-	budget    map[string]int // bytes that a node may still send, for those that are to fall silent
-}
-
-func newNetwork() *network {
-	return &network{listeners: map[string]*pipeListener{}, cut: map[[2]string]bool{}, paused: map[string]chan struct{}{},
-		conns: map[*pipeConn]bool{}, budget: map[string]int{}}
-}
-
-type pipeListener struct {
-	addr string
-	on   *network
-	in   chan net.Conn
-	done chan struct{}
-	once sync.Once
-}
-
-func (n *network) listen(addr string) *pipeListener {
-	l := &pipeListener{addr: addr, on: n, in: make(chan net.Conn), done: make(chan struct{})}
-	n.mu.Lock()
-	n.listeners[addr] = l
-	n.mu.Unlock()
-	return l
-}
-
-func (l *pipeListener) Accept() (net.Conn, error) {
-	select {
-	case c := <-l.in:
-		return c, nil
-	case <-l.done:
-		return nil, net.ErrClosed
-	}
-}
-
-func (l *pipeListener) Close() error {
-	l.once.Do(func() { close(l.done) })
-	return nil
-}
-
-func (l *pipeListener) Addr() net.Addr { return &net.TCPAddr{} }
-
-type pipeConn struct {
-	net.Conn
-	on       *network
-	me, peer string
-	accepted bool
-	closed   chan struct{}
-	once     sync.Once
-}
-
-// Read hands out what has arrived, unless the node is paused: then what it was asked arrives when it goes on.
-func (c *pipeConn) Read(p []byte) (int, error) {
-	n, err := c.Conn.Read(p)
-	c.on.mu.Lock()
-	gate := c.on.paused[c.me]
-	c.on.mu.Unlock()
-	if gate != nil && c.accepted {
-		select {
-		case <-gate:
-		case <-c.closed:
-			return 0, net.ErrClosed // and what had arrived is lost
-		}
-	}
-	return n, err
-}
-
-// Write sends, unless the node has fallen silent: then it waits for the end of the connection.
-func (c *pipeConn) Write(p []byte) (int, error) {
-	c.on.mu.Lock()
-	left, limited := c.on.budget[c.me]
-	if limited {
-		c.on.budget[c.me] = left - len(p)
-	}
-	c.on.mu.Unlock()
-	if limited && left < len(p) {
-		<-c.closed
-		return 0, net.ErrClosed
-	}
-	return c.Conn.Write(p)
-}
-
-func (c *pipeConn) Close() error {
-	c.once.Do(func() {
-		close(c.closed)
-		c.on.mu.Lock()
-		delete(c.on.conns, c)
-		c.on.mu.Unlock()
-	})
-	return c.Conn.Close()
-}
-
-func (n *network) dialer(from string) func(context.Context, string) (net.Conn, error) {
-	return func(ctx context.Context, to string) (net.Conn, error) {
-		n.mu.Lock()
-		l := n.listeners[to]
-		if l == nil || n.cut[[2]string{from, to}] {
-			n.mu.Unlock()
-			return nil, fmt.Errorf("no route from %s to %s", from, to)
-		}
-		a, b := net.Pipe()
-		mine := &pipeConn{Conn: a, on: n, me: from, peer: to, closed: make(chan struct{})}
-		theirs := &pipeConn{Conn: b, on: n, me: to, peer: from, accepted: true, closed: make(chan struct{})}
-		n.conns[mine], n.conns[theirs] = true, true
-		n.mu.Unlock()
-		select {
-		case l.in <- theirs:
-			return mine, nil
-		case <-l.done:
-		case <-ctx.Done():
-		}
-		mine.Close()
-		theirs.Close()
-		return nil, fmt.Errorf("nobody listens at %s: %w", to, syscall.ECONNREFUSED)
-	}
-}
-
-// isolate cuts addr off from everybody, or brings it back.
-func (n *network) isolate(addr string, off bool) {
-	n.mu.Lock()
-	for other := range n.listeners {
-		n.cut[[2]string{addr, other}], n.cut[[2]string{other, addr}] = off, off
-	}
-	n.mu.Unlock()
-	if off {
-		n.hangUp(addr)
-	}
-}
-
-// hangUp ends all connections of addr's.
-func (n *network) hangUp(addr string) {
-	n.mu.Lock()
-	var broken []*pipeConn
-	for c := range n.conns {
-		if c.me == addr || c.peer == addr {
-			broken = append(broken, c)
-		}
-	}
-	n.mu.Unlock()
-	for _, c := range broken {
-		c.Close()
-	}
-}
-
-// die is what others see of a process at addr that ends: its connections do, and its port refuses new ones.
-func (n *network) die(addr string) {
-	n.mu.Lock()
-	l := n.listeners[addr]
-	for other := range n.listeners {
-		n.cut[[2]string{addr, other}] = true
-	}
-	n.mu.Unlock()
-	l.Close()
-	n.hangUp(addr)
-}
-
-// revive lets addr dial again; whoever starts there listens anew.
-func (n *network) revive(addr string) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	for other := range n.listeners {
-		delete(n.cut, [2]string{addr, other})
-	}
-}
-
-// pause keeps from addr what others ask it, until the returned function is called.
-func (n *network) pause(addr string) (resume func()) {
-	gate := make(chan struct{})
-	n.mu.Lock()
-	n.paused[addr] = gate
-	n.mu.Unlock()
-	return func() {
-		n.mu.Lock()
-		delete(n.paused, addr)
-		n.mu.Unlock()
-		close(gate)
-	}
-}
-
-// silence lets addr send so many bytes more, and then it neither sends nor ends anything. A negative number lifts it.
-func (n *network) silence(addr string, after int) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if after < 0 {
-		delete(n.budget, addr)
-		return
-	}
-	n.budget[addr] = after
-}
-
-// silent reports whether addr has sent all that silence allows.
-func (n *network) silent(addr string) bool {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	left, limited := n.budget[addr]
-	return limited && left < 0
-}
-
-// A cluster of three nodes in virtual time. Every pair that any node publishes is compared with all others.
+// A cluster of nodes in virtual time, mostly three. Every pair that any node publishes is compared with all others.
 type cluster struct {
 	t     *testing.T
 	net   *network
-	disks [3]*vfs.MemFS
-	nodes [3]*node
+	disks []*vfs.MemFS
+	nodes []*node
 	ids   []raft.Server
 
 	mu    sync.Mutex
@@ -235,10 +30,18 @@ type cluster struct {
 
 func address(i int) string { return fmt.Sprintf("node%d:9093", i+1) }
 
-func newCluster(t *testing.T) *cluster {
-	c := &cluster{t: t, net: newNetwork(), pairs: map[int32]int32{}}
-	for i := range c.nodes {
+// noCluster is one of which nobody has been started.
+func noCluster(t *testing.T, nodes int) *cluster {
+	c := &cluster{t: t, net: newNetwork(), disks: make([]*vfs.MemFS, nodes), nodes: make([]*node, nodes), pairs: map[int32]int32{}}
+	for i := range c.disks {
 		c.disks[i] = vfs.NewMem()
+	}
+	return c
+}
+
+func newCluster(t *testing.T) *cluster {
+	c := noCluster(t, 3)
+	for i := range c.nodes {
 		c.ids = append(c.ids, raft.Server{ID: serverID(int32(i+1), records.UUID{1, byte(i)}), Address: raft.ServerAddress(address(i))})
 	}
 	for i := range c.nodes {
@@ -255,19 +58,26 @@ func (c *cluster) start(i int) *node {
 		config.bootstrap, config.directory = c.ids, records.UUID{1, byte(i)}
 	})
 	c.nodes[i] = n
-	n.leaders.mu.Lock()
-	n.leaders.watch = func(id, epoch int32) {
+	c.compare(n)
+	return n
+}
+
+// compare holds every pair that a node publishes against what has been published before.
+func (c *cluster) compare(n *node) {
+	published := func(id, epoch int32) {
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		if was, ok := c.pairs[epoch]; id != -1 && ok && was != id {
-			c.t.Errorf("node %d says that %d leads epoch %d, another said %d", i+1, id, epoch, was)
+			c.t.Errorf("node %d says that %d leads epoch %d, another said %d", n.config.NodeID, id, epoch, was)
 		}
 		if id != -1 {
 			c.pairs[epoch] = id
 		}
 	}
+	n.leaders.mu.Lock()
+	published(n.leaders.id, n.leaders.epoch)
+	n.leaders.watch = published
 	n.leaders.mu.Unlock()
-	return n
 }
 
 func (c *cluster) stop(i int) {
@@ -296,7 +106,7 @@ func (c *cluster) leader(among ...int) *node {
 	return nil
 }
 
-func (c *cluster) index(n *node) int { return slices.Index(c.nodes[:], n) }
+func (c *cluster) index(n *node) int { return slices.Index(c.nodes, n) }
 
 func (c *cluster) others(n *node) (rest []int) {
 	for i := range c.nodes {
@@ -316,7 +126,7 @@ func (c *cluster) converge() {
 		for _, n := range c.nodes {
 			if n != nil {
 				id, epoch := n.Leader()
-				states = append(states, fmt.Sprint(n.EndOffset(), n.machine.copy(), id, epoch))
+				states = append(states, fmt.Sprint(n.EndOffset(), id, epoch))
 			}
 		}
 		if len(slices.Compact(slices.Clone(states))) == 1 {
@@ -328,9 +138,15 @@ func (c *cluster) converge() {
 		c.t.Fatalf("the nodes differ: %q", states)
 	}
 	var longest []records.Batch
+	var state map[string]string
 	for _, n := range c.nodes {
 		if n == nil {
 			continue
+		}
+		if has := n.machine.copy(); state == nil {
+			state = has
+		} else if !maps.Equal(state, has) {
+			c.t.Fatalf("the nodes' states differ: %v, %v", state, has)
 		}
 		all := readAll(c.t, n.Log, 1<<20)
 		if len(all) > len(longest) {

@@ -205,20 +205,17 @@ func TestCrashDuringRecovery(t *testing.T) {
 	}
 }
 
-// TestCrashTestsNotice builds the package without its syncs: the crash tests must fail then.
+// TestCrashTestsNotice runs them again without syncs (TestMain): they must fail then.
 func TestCrashTestsNotice(t *testing.T) {
-	if testing.Short() {
-		t.Skip("builds the package again")
+	if os.Getenv(noSync) != "" {
+		t.Skip("this is that run")
 	}
-	if os.Getenv("YAKT_NOSYNC") != "" {
-		t.Skip("this is that build")
-	}
-	gotool, err := exec.LookPath("go")
+	self, err := os.Executable()
 	if err != nil {
-		t.Skip("no go tool: ", err)
+		t.Fatal(err)
 	}
-	cmd := exec.Command(gotool, "test", "-tags", "raftlog_nosync", "-run", "^TestCrashAt", "-count", "1", ".")
-	cmd.Env = append(os.Environ(), "YAKT_NOSYNC=1")
+	cmd := exec.Command(self, "-test.run", "^TestCrashAt")
+	cmd.Env = append(os.Environ(), noSync+"=1")
 	out, err := cmd.CombinedOutput()
 	if err == nil {
 		t.Fatalf("without syncs, every crash test passed:\n%s", out)

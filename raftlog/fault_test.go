@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"strconv"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -84,6 +86,57 @@ func TestFirstFailedSyncIsTheLast(t *testing.T) {
 				t.Fatalf("reported again: %v", <-n.fatal)
 			}
 		})
+	}
+}
+
+// halfway is a disk on which, from the moment armed is set, half of a write to the database's log fits.
+type halfway struct {
+	vfs.FS
+	armed *atomic.Bool
+}
+
+func (h halfway) Create(name string, category vfs.DiskWriteCategory) (vfs.File, error) {
+	f, err := h.FS.Create(name, category)
+	if err != nil || !strings.HasSuffix(name, ".log") {
+		return f, err
+	}
+	return halfFile{f, h.armed}, nil
+}
+
+type halfFile struct {
+	vfs.File
+	armed *atomic.Bool
+}
+
+func (f halfFile) Write(p []byte) (int, error) {
+	if !f.armed.Load() {
+		return f.File.Write(p)
+	}
+	n, err := f.File.Write(p[:len(p)/2])
+	return n, errors.Join(err, syscall.ENOSPC)
+}
+
+// TestShortWriteEndsTheNode, and what was written before it is there afterwards; the half is not.
+func TestShortWriteEndsTheNode(t *testing.T) {
+	var armed atomic.Bool
+	disk := vfs.NewCrashableMem()
+	n := openNode(t, halfway{disk, &armed}, "d")
+	n.lead()
+	n.set("a", "1")
+	armed.Store(true)
+	if err := n.append(n.batch("a", strings.Repeat("2", 1000))); err == nil {
+		t.Fatal("acknowledged by half")
+	}
+	if err := <-n.fatal; !errors.Is(err, syscall.ENOSPC) && !strings.Contains(err.Error(), syscall.ENOSPC.Error()) {
+		t.Fatalf("the reason is %v", err)
+	}
+	left := disk.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: 100, RNG: rand.New(rand.NewPCG(1, 1))})
+	armed.Store(false)
+	n.Close()
+	n = openNode(t, left, "d")
+	n.lead()
+	if got := n.machine.get("a"); got != "1" {
+		t.Fatal(got)
 	}
 }
 

@@ -28,10 +28,7 @@ func peersOf(nodes ...int) (all []Peer) {
 
 // growing is a cluster that begins with node 1 alone; the others join.
 func growing(t *testing.T) *cluster {
-	c := &cluster{t: t, net: newNetwork(), pairs: map[int32]int32{}}
-	for i := range c.disks {
-		c.disks[i] = vfs.NewMem()
-	}
+	c := noCluster(t, 3)
 	if _, err := c.enter(0); err != nil {
 		t.Fatal(err)
 	}
@@ -45,15 +42,19 @@ func (c *cluster) enter(i int, peers ...int) (*node, error) {
 }
 
 func (c *cluster) enterWith(i int, change func(*Config)) (*node, error) {
-	n, err := tryOpen(c.t, c.disks[i], "d", func(config *Config) {
-		config.NodeID = int32(i + 1)
-		config.Listener, config.Dial, config.Advertise = c.net.listen(address(i)), c.net.dialer(address(i)), address(i)
-		change(config)
-	})
+	n, err := c.open(i, change)
 	if err == nil {
 		c.nodes[i] = n
 	}
 	return n, err
+}
+
+func (c *cluster) open(i int, change func(*Config)) (*node, error) {
+	return tryOpen(c.t, c.disks[i], "d", func(config *Config) {
+		config.NodeID = int32(i + 1)
+		config.Listener, config.Dial, config.Advertise = c.net.listen(address(i)), c.net.dialer(address(i)), address(i)
+		change(config)
+	})
 }
 
 func (c *cluster) mustEnter(i int, peers ...int) *node {
@@ -289,7 +290,7 @@ func TestBothCrashWhileOneJoins(t *testing.T) {
 		every = 13
 	}
 	synctest.Test(t, func(t *testing.T) {
-		c := &cluster{t: t, net: newNetwork(), pairs: map[int32]int32{}}
+		c := noCluster(t, 3)
 		c.disks[0], c.disks[1] = vfs.NewCrashableMem(), vfs.NewCrashableMem()
 		l := c.mustEnter(0)
 		l.lead()
@@ -331,7 +332,7 @@ func TestBothCrashWhileOneJoins(t *testing.T) {
 	t.Logf("%d images", len(images))
 	for _, i := range images {
 		synctest.Test(t, func(t *testing.T) {
-			c := &cluster{t: t, net: newNetwork(), pairs: map[int32]int32{}}
+			c := noCluster(t, 3)
 			c.disks[0], c.disks[1] = i.disks[0], i.disks[1]
 			c.mustEnter(0)
 			c.mustEnter(1, 0)

@@ -90,10 +90,11 @@ type Config struct {
 	MinFreeBytes     int64         // default 64 MiB; negative: do not look
 	DiskInterval     time.Duration // how often to look, besides after every quarter of that written; default 10 s
 
-	// For tests: a first quorum of several voters, and raft's clocks.
+	// For tests: a first quorum of several voters, raft's clocks, and what each write of raft's waits for besides the disk.
 	bootstrap []raft.Server
 	tune      func(*raft.Config)
 	directory records.UUID
+	slow      func()
 }
 
 var discard = slog.New(slog.DiscardHandler)
@@ -192,7 +193,9 @@ type Log struct {
 	snapMu    sync.Mutex   // one snapshot at a time
 	unlooked  atomic.Int64 // bytes applied since the disk was last looked at
 	diskFull  atomic.Bool
-	outcast   atomic.Bool // the leader says that this node is no member
+	outcast   atomic.Bool  // the leader says that this node is no member
+	asked     atomic.Int64 // futures of raft's that somebody waits for
+	silent    atomic.Bool  // the disk hangs
 
 	mu           sync.Mutex
 	notify       func()

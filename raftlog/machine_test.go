@@ -12,13 +12,20 @@ import (
 	"testing"
 	"time"
 
+	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"go.uber.org/goleak"
 
 	"yakt/records"
 )
 
+// noSync names the variable of the environment that turns syncs off.
+const noSync = "YAKT_NOSYNC"
+
 func TestMain(m *testing.M) {
+	if os.Getenv(noSync) != "" {
+		syncWrites = pebble.NoSync
+	}
 	goleak.VerifyTestMain(m,
 		// A log that failed leaves behind who waits for what raft never answers; the process ends then.
 		goleak.IgnoreAnyFunction("yakt/raftlog.(*Log).wait.func1"),

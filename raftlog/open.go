@@ -124,6 +124,7 @@ func (l *Log) openDirectory() error {
 	if l.store, err = openStore(fs, database, l.lock, l.logger, l.fail); err != nil {
 		return err
 	}
+	l.store.slow = l.config.slow
 	if l.identity, err = l.identity.claim(fs, l.store, dir); err != nil {
 		return err
 	}
@@ -244,6 +245,7 @@ func (l *Log) openRaft() error {
 	}
 	l.listen(hello{cluster: l.identity.cluster, from: l.self})
 	l.transport = newTransport(l.streams, l.config.Advertise, l.peers, l.heard, l.outcast.Load, l.config.LeaderTimeout, l.logger)
+	l.transport.hangs = l.diskHangs
 	var err error
 	if l.raft, err = raft.NewRaft(l.raftConfig(), l.fsm, l.store, l.store, l.snapshots, l.transport); err != nil {
 		return fmt.Errorf("raftlog: start raft: %w", err)
@@ -295,11 +297,13 @@ func (l *Log) stopped() bool {
 func (l *Log) Close() error {
 	l.closeOnce.Do(func() {
 		l.HandOver()
-		// What raft has taken is answered as long as it runs, so that comes first: raft forgets its queues when it stops.
+		// What raft has taken is answered as long as it runs, so that comes first: raft forgets its queues when it stops, and who
+		// waits for what was in them waits for ever.
 		l.toPropose.close()
 		l.toVerify.close()
 		l.early.Wait()
 		close(l.closing)
+		l.answered()
 		l.deadOnce.Do(func() { close(l.dead) })
 		l.running.Wait()
 		l.advanced()

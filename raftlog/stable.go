@@ -20,6 +20,7 @@ func stableKey(name []byte) []byte { return append([]byte{keyStable}, name...) }
 
 // Set implements raft.StableStore.
 func (s *store) Set(key, value []byte) error {
+	defer s.waitsForDisk()()
 	b := s.db.NewBatch()
 	if string(key) == "LastVoteCand" {
 		s.mu.Lock()
@@ -66,6 +67,7 @@ func (s *store) SetUint64(key []byte, v uint64) error {
 			return nil // NewRaft stores what it has just read
 		}
 	}
+	defer s.waitsForDisk()()
 	b := s.db.NewBatch()
 	must(b.Set(stableKey(key), binary.BigEndian.AppendUint64(nil, v), nil))
 	if err := s.commit(b, "store "+string(key)); err != nil {

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"syscall"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -44,6 +45,8 @@ type store struct {
 	onFail func(error)  // told of the first failure after Open
 	onTerm func(uint64) // told of a new CurrentTerm when it is durable, on raft's main goroutine
 	onTrim func()       // told that old entries are about to be deleted
+	slow   func()       // for tests, see Config
+	since  atomic.Int64 // unix ns: raft's main goroutine waits for the disk since then; 0: it does not
 	failed atomic.Bool
 	opened atomic.Bool // until Open has returned, errors are returned to it instead of ending the goroutine
 
@@ -200,6 +203,29 @@ func (s *store) commit(b *pebble.Batch, what string) error {
 	return nil
 }
 
+// waitsForDisk notes that raft's main goroutine waits for the disk until done is called.
+func (s *store) waitsForDisk() (done func()) {
+	s.since.Store(time.Now().UnixNano())
+	if s.slow != nil {
+		s.slow()
+	}
+	return func() {
+		if s.slow != nil {
+			s.slow()
+		}
+		s.since.Store(0)
+	}
+}
+
+// waited is for how long it has been waiting.
+func (s *store) waited() time.Duration {
+	since := s.since.Load()
+	if since == 0 {
+		return 0
+	}
+	return time.Since(time.Unix(0, since))
+}
+
 // GetLog implements raft.LogStore.
 func (s *store) GetLog(index uint64, l *raft.Log) error {
 	s.using.RLock()
@@ -229,6 +255,7 @@ func (s *store) StoreLogs(logs []*raft.Log) error {
 	if len(logs) == 0 {
 		return nil
 	}
+	defer s.waitsForDisk()()
 	s.mu.Lock()
 	if want := logs[0].Index; s.last != 0 && want != s.last+1 {
 		defer s.mu.Unlock()

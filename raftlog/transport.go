@@ -1,6 +1,7 @@
 package raftlog
 
 import (
+	"errors"
 	"io"
 	"log/slog"
 	"strings"
@@ -19,6 +20,7 @@ import (
 //   - Every answer of a follower tells how far it is.
 //   - RequestPreVote is passed on: raft switches pre-vote off, silently, for a transport that lacks it. But who knows that it was
 //     removed asks nobody.
+//   - A leader whose disk hangs sends nothing.
 //   - A sole voter is told to stand for election at once.
 //
 // Heartbeats do not take raft's fast path, which handles them on the connection's goroutine beside raft's main one: a
@@ -33,6 +35,7 @@ type transport struct {
 	leads    func(id raft.ServerID, term uint64, addr []byte)
 	outcast  func() bool
 	peers    *peers
+	hangs    func() bool   // whether this node's disk does
 	patience time.Duration // with a leader that is silent
 	logger   *slog.Logger
 	ready    chan struct{} // closed when the log can be told who leads; RPCs wait until then
@@ -47,6 +50,8 @@ var (
 	_ raft.WithClose   = (*transport)(nil)
 )
 
+var errDiskHangs = errors.New("raftlog: the disk hangs")
+
 // newTransport serves RPCs that come in over stream. leads is called, from one goroutine, with whoever is known to lead a term,
 // and with what EncodePeer made of its address. While outcast, nobody is asked for a vote.
 func newTransport(stream *streams, addr string, peers *peers, leads func(raft.ServerID, uint64, []byte), outcast func() bool,
@@ -56,7 +61,7 @@ func newTransport(stream *streams, addr string, peers *peers, leads func(raft.Se
 			Stream: stream, MaxPool: 3, Timeout: 10 * time.Second, Logger: newRaftLogger(logger), MsgpackUseNewTimeFormat: true,
 		}),
 		streams: stream, addr: raft.ServerAddress(addr), rpcs: make(chan raft.RPC), leads: leads, outcast: outcast, peers: peers,
-		patience: patience, logger: logger,
+		patience: patience, logger: logger, hangs: func() bool { return false },
 		ready: make(chan struct{}), done: make(chan struct{}),
 	}
 	t.stopped.Go(t.pump)
@@ -151,6 +156,9 @@ func (t *transport) DecodePeer(b []byte) raft.ServerAddress { return raft.Server
 func (t *transport) SetHeartbeatHandler(func(raft.RPC)) {}
 
 func (t *transport) AppendEntries(id raft.ServerID, addr raft.ServerAddress, req *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse) error {
+	if t.hangs() {
+		return errDiskHangs
+	}
 	start := time.Now()
 	err := t.inner.AppendEntries(id, target(id, addr), req, resp)
 	if err == nil {
@@ -164,7 +172,7 @@ func (t *transport) AppendEntriesPipeline(id raft.ServerID, addr raft.ServerAddr
 	if err != nil {
 		return nil, err
 	}
-	p := &pipeline{AppendPipeline: inner, answers: make(chan raft.AppendFuture), done: make(chan struct{})}
+	p := &pipeline{AppendPipeline: inner, hangs: t.hangs, answers: make(chan raft.AppendFuture), done: make(chan struct{})}
 	p.stopped.Go(func() { p.relay(id, t.peers) })
 	return p, nil
 }
@@ -203,6 +211,7 @@ func (t *transport) Close() error {
 // A pipeline looks at the answers of raft's pipeline on their way to raft.
 type pipeline struct {
 	raft.AppendPipeline
+	hangs   func() bool
 	answers chan raft.AppendFuture
 	done    chan struct{}
 	stopped sync.WaitGroup
@@ -225,6 +234,14 @@ func (p *pipeline) relay(id raft.ServerID, peers *peers) {
 			return
 		}
 	}
+}
+
+// AppendEntries implements raft.AppendPipeline.
+func (p *pipeline) AppendEntries(req *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse) (raft.AppendFuture, error) {
+	if p.hangs() {
+		return nil, errDiskHangs
+	}
+	return p.AppendPipeline.AppendEntries(req, resp)
 }
 
 func (p *pipeline) Consumer() <-chan raft.AppendFuture { return p.answers }
