@@ -13,7 +13,9 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"yakt/integration/harness"
 )
@@ -21,6 +23,10 @@ import (
 const (
 	// livesSession is how long a broker may be silent.
 	livesSession = 3 * time.Second
+	// livesLag is how long a leader counts on a follower that was in sync, for as long as the follower's broker is unfenced,
+	// even though the controller has taken the follower out. It looks again when somebody tries to produce: a record that was
+	// on its way when a follower lost its directory waits for the client's own timeout.
+	livesLag = 5 * time.Second
 	// defaultLives is for how long brokers are killed in turn; YAKT_LIVES=10m is for a release.
 	defaultLives = 20 * time.Second
 	// livesPartitions gives every broker four to lead, of twelve replicas in two directories.
@@ -35,6 +41,7 @@ const (
 type lives struct {
 	y       *harness.Yakt
 	brokers []*Broker
+	clients []*kgo.Client         // one a broker
 	dirs    map[*Broker][2]string // the metadata log is in the first
 	steady  *steadyProducer
 }
@@ -88,8 +95,9 @@ func startLives(t *testing.T) *lives {
 			"log.dirs="+dirs[0]+","+dirs[1],
 			fmt.Sprintf("broker.rack=r%d", i+1),
 			"broker.heartbeat.interval.ms=500",
+			fmt.Sprintf("replica.lag.time.max.ms=%d", livesLag.Milliseconds()),
 			"replica.high.watermark.checkpoint.interval.ms=500") // how often a broker writes to each directory, and learns that it is gone
-		l.brokers, l.dirs[b] = append(l.brokers, b), dirs
+		l.brokers, l.clients, l.dirs[b] = append(l.brokers, b), append(l.clients, b.Client(t)), dirs
 	}
 	for _, b := range l.brokers {
 		b.WaitUnfenced(t)
@@ -356,25 +364,37 @@ func (l *lives) waitWhole(t *testing.T) harness.Metadata {
 		}
 		return nil
 	})
-	for _, b := range l.brokers {
-		b.CheckUp(t)
-		admin := kadm.NewClient(b.Client(t))
+	for i, b := range l.brokers {
 		harness.Eventually(t, time.Minute, fmt.Sprintf("the same from broker %d", b.ID), func() error {
-			topics, err := admin.ListTopics(t.Context(), l.steady.topic)
-			if err != nil {
-				return err
-			}
-			for _, p := range l.partitions(m) {
-				told := topics[l.steady.topic].Partitions[p.PartitionID]
-				if told.Leader != p.Leader || len(told.ISR) != len(p.ISR) || len(told.OfflineReplicas) > 0 {
-					return fmt.Errorf("partition %+v, and the broker says %+v", p, told)
-				}
-			}
-			return nil
+			b.CheckUp(t)
+			return l.says(t.Context(), l.clients[i], l.partitions(m))
 		})
 	}
 	l.steady.waitFor(t, aFew)
 	return m
+}
+
+// says asks the one broker that a client was given, and no other, and compares.
+func (l *lives) says(ctx context.Context, client *kgo.Client, partitions []harness.Partition) error {
+	req := kmsg.NewPtrMetadataRequest()
+	topic := kmsg.NewMetadataRequestTopic()
+	topic.Topic = kmsg.StringPtr(l.steady.topic)
+	req.Topics = append(req.Topics, topic)
+	resp, err := req.RequestWith(ctx, client.SeedBrokers()[0])
+	if err != nil {
+		return err
+	}
+	told := resp.Topics[0].Partitions
+	if len(told) != len(partitions) {
+		return fmt.Errorf("it has %d partitions: %w", len(told), kerr.ErrorForCode(resp.Topics[0].ErrorCode))
+	}
+	for _, is := range told {
+		p := partitions[is.Partition]
+		if is.Leader != p.Leader || len(is.ISR) != len(p.ISR) || len(is.OfflineReplicas) > 0 {
+			return fmt.Errorf("partition %+v, and the broker says %+v", p, is)
+		}
+	}
+	return nil
 }
 
 func (l *lives) partitions(m harness.Metadata) []harness.Partition {
