@@ -115,6 +115,11 @@ func (l *Log) ask(what byte, id identity) (cluster string, begin bool, err error
 	}
 	var said time.Time
 	for pause := joinPause / 16; ; pause = min(2*pause, joinPause) {
+		if l.raft != nil {
+			if _, leads := l.Leading(); leads { // the answer was lost, and the others would send it to itself
+				return id.cluster, false, nil
+			}
+		}
 		asked := time.Now()
 		var errs []error
 		for _, p := range l.config.Peers {
