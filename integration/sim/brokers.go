@@ -434,7 +434,7 @@ func (b *broker) fetchSnapshot(n *node) {
 	}
 	id := *f.snapshot
 	f.snapshot = nil
-	if _, ok := w.oracle.ends[id.EndOffset]; !ok || id.EndOffset < f.offset {
+	if _, ok := w.oracle.ends[id.EndOffset]; !ok && id.EndOffset >= w.oracle.forgotten || id.EndOffset < f.offset {
 		violate("observers-read-the-log", "node %d sends broker %d at %d the checkpoint %s", n.id, b.id, f.offset, id.FileName())
 	}
 	w.count("checkpoints fetched")

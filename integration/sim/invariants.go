@@ -121,25 +121,22 @@ func (o *oracle) batch(e *entry) {
 	}
 }
 
-// forget drops the states that no answer can be held against any more, and the images that nobody will be at again.
+// remembered is how many batches back images are kept: more than there are in ten minutes.
+const remembered = 4000
+
+// forget drops the states that no answer can be held against any more, and images of long ago. Who is still there, or there
+// again, is not compared before it has come closer.
 func (o *oracle) forget() {
-	since, end := o.dropped+len(o.states)-1, o.head.EndOffset()
+	since := o.latest()
 	for _, k := range o.w.calls {
 		since = min(since, k.since)
 	}
-	o.states = append([]state(nil), o.states[since-o.dropped:]...)
+	o.states = append([]state(nil), o.since(since)...)
 	o.dropped = since
-	for _, n := range o.w.nodes {
-		oldest, _ := n.OldestSnapshot()
-		end = min(end, n.end, oldest.EndOffset)
-		if n.ctl != nil {
-			end = min(end, n.ctl.Image().EndOffset()) // in a transaction it is where that began
-		}
+	if len(o.batches) <= remembered {
+		return
 	}
-	for _, b := range o.w.brokers {
-		end = min(end, b.follower.offset)
-	}
-	for ; o.forgotten < end; o.forgotten = o.batches[o.after(o.forgotten)].EndOffset() {
+	for end := o.batches[len(o.batches)-remembered].EndOffset(); o.forgotten < end; o.forgotten = o.batches[o.after(o.forgotten)].EndOffset() {
 		delete(o.ends, o.forgotten)
 	}
 }
@@ -442,7 +439,7 @@ func (o *oracle) mayLead(broker int32) bool {
 // same compares an image with the oracle's at the same offset.
 func (o *oracle) same(invariant string, n *node, img *image.Image, offset int64) {
 	if offset < o.forgotten {
-		return // a node that begins anew, at what others have been at
+		return
 	}
 	want, ok := o.ends[offset]
 	if !ok {

@@ -74,6 +74,9 @@ func (n *node) crash() {
 	n.w.tracef("node %d: crashes", n.id)
 	n.w.count("crashes")
 	n.up, n.leading, n.pair.id = false, false, -1
+	for _, p := range n.appends {
+		p.done = nil // nobody waits any more
+	}
 	n.w.calls = slices.DeleteFunc(n.w.calls, func(k *call) bool {
 		if k.node == n {
 			n.w.past.unknown(k)

@@ -319,13 +319,16 @@ func (n *node) contactLate(m *node) {
 	})
 }
 
+// farBehind is how many entries raft would have let go of.
+const farBehind = 2000
+
 // contact is one AppendEntries and its answer, or a checkpoint.
 func (n *node) contact(m *node) {
 	if !m.hears(n) || n.w.happens(contactLost) || !m.follow(n, n.term, n.log) {
 		return
 	}
 	at := m.agreeing(n.log)
-	if k := len(n.snapshots); k > 0 && n.snapshots[k-1].applied > at && n.w.happens(checkpointSent) {
+	if k := len(n.snapshots); k > 0 && n.snapshots[k-1].applied > at && (n.w.happens(checkpointSent) || len(n.log)-at > farBehind) {
 		n.install(m)
 		at = max(at, n.snapshots[k-1].applied)
 	} else if count := len(n.log) - at; count > 0 {

@@ -25,7 +25,10 @@ func (a *admin) look() {
 	if err != nil {
 		violate("reads-are-of-one-state", "%s, asking node %d for all topics: %v", a.conn.name, n.id, err)
 	}
-	img := w.oracle.ends[n.ctl.Image().EndOffset()]
+	img, ok := w.oracle.ends[n.ctl.Image().EndOffset()]
+	if !ok && n.ctl.Image().EndOffset() < w.oracle.forgotten {
+		return
+	}
 	resp := answer.(*kmsg.MetadataResponse)
 	w.count("reads")
 	there := map[string]bool{}
