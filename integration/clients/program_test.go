@@ -27,8 +27,14 @@ func propertiesFile(t *testing.T, lines ...string) string {
 // refused runs a server that has to end by itself, with a message that has all the fragments.
 func refused(t *testing.T, fragments []string, args ...string) {
 	t.Helper()
+	refusedWith(t, 1, fragments, args...)
+}
+
+// refusedWith is refused with a status of its own.
+func refusedWith(t *testing.T, status int, fragments []string, args ...string) {
+	t.Helper()
 	p := harness.StartServer(t, args...)
-	if err := p.Wait(20 * time.Second); err == nil || !strings.Contains(err.Error(), "exit status 1") {
+	if err := p.Wait(20 * time.Second); err == nil || err.Error() != fmt.Sprintf("exit status %d", status) {
 		t.Errorf("it ended with %v", err)
 	}
 	for _, fragment := range fragments {
@@ -40,7 +46,7 @@ func refused(t *testing.T, fragments []string, args ...string) {
 
 func TestSecondOwnerOfADirectoryIsRefused(t *testing.T) {
 	y := harness.StartYakt(t)
-	refused(t, []string{"another process", y.Dir}, "-a", harness.FreeAddr(t), "-d", y.Dir)
+	refusedWith(t, 2, []string{"another process", y.Dir}, "-a", harness.FreeAddr(t), "-d", y.Dir)
 	if err := y.Ready(); err != nil {
 		t.Errorf("the first owner suffered: %v", err)
 	}

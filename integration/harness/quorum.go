@@ -56,7 +56,7 @@ func startQuorum(t testing.TB, place func(i int) *Yakt) *Quorum {
 // ListedQuorum makes three controllers that are told of each other by a properties file each. None is started.
 func ListedQuorum(t testing.TB) *Quorum {
 	t.Helper()
-	q := &Quorum{}
+	q := &Quorum{Nodes: make([]*Yakt, 3)}
 	var voters []string
 	for i := range q.Nodes {
 		q.Nodes[i] = &Yakt{Addr: FreeAddr(t), Dir: filepath.Join(TempDir(t), "yakt"), life: t}

@@ -114,8 +114,7 @@ func TestControllersMakeThemselvesKnown(t *testing.T) {
 
 // TestWhoIsNoMemberDoesNotRegister: nothing takes a registration back.
 func TestWhoIsNoMemberDoesNotRegister(t *testing.T) {
-	q := &harness.Quorum{}
-	q.Nodes[0] = harness.StartYakt(t, "-i", "1")
+	q := &harness.Quorum{Nodes: []*harness.Yakt{harness.StartYakt(t, "-i", "1")}}
 	req := kmsg.NewPtrControllerRegistrationRequest()
 	req.ControllerID, req.IncarnationID = 7, [16]byte{7}
 	req.Listeners = []kmsg.ControllerRegistrationRequestListener{{Name: "CONTROLLER", Host: "nowhere", Port: 1}}
