@@ -104,7 +104,12 @@ func WatchLarge(t testing.TB, addr, name string) (stop func() (none, all int)) {
 	go func() {
 		defer close(ended)
 		defer conn.Close()
-		for {
+		for last := false; !last; {
+			select {
+			case <-enough: // once more, so that what was there before is seen
+				last = true
+			default:
+			}
 			n, err := conn.Partitions(name)
 			switch {
 			case err != nil:
@@ -116,11 +121,6 @@ func WatchLarge(t testing.TB, addr, name string) (stop func() (none, all int)) {
 				all++
 			default:
 				t.Errorf("%s is shown with %d partitions", name, n)
-			}
-			select {
-			case <-enough:
-				return
-			default:
 			}
 		}
 	}()
