@@ -48,7 +48,7 @@ var bothBrokersUp = []step{
 	{run: "kafka-cluster list-endpoints @broker", until: "PORT102", except: exceptions{throughYakt: {why: whyListed, adds: "1 +127.0.0.1 PORT1 .*\n"}}},
 	{run: "kafka-cluster list-endpoints @controller"},
 	{run: "kafka-cluster unregister @broker --id 103"},
-	{run: "kafka-broker-api-versions @broker", forget: notServedYet, except: exceptions{throughYakt: {why: whyListed, adds: `(?s)CONTROLLER \(id: 1 .*?\n\)\n`}}},
+	{run: "kafka-broker-api-versions @broker", shuffled: true, forget: notServedYet, except: exceptions{throughYakt: {why: whyListed, adds: `(?s)CONTROLLER \(id: 1 .*?\n\)\n`}}},
 	{run: "kafka-features @broker describe", forget: `Epoch: \d+`},
 	{run: "kafka-features @controller describe", forget: `Epoch: \d+`},
 	{run: "kafka-features @broker upgrade --feature transaction.version=2", except: exceptions{
@@ -156,6 +156,8 @@ var bothBrokersUp = []step{
 
 	{run: "kafka-topics @broker --delete --topic orders"},
 	{run: "kafka-topics @broker --delete --topic one"},
+	{run: "kafka-topics @broker --describe --topic one", until: "status 1"},
+	{run: "kafka-topics @broker --describe --topic orders", until: "status 1"},
 	{run: "kafka-topics @broker --list --exclude-internal"},
 	{run: "kafka-topics @broker --delete --topic orders"},
 	{run: "kafka-topics @broker --delete --topic orders --if-exists"},
