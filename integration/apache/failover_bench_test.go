@@ -10,7 +10,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"yakt/integration/harness"
@@ -67,29 +66,12 @@ func apacheTrio(b *testing.B) *trio {
 }
 
 // describe asks every controller until the active one says how far each voter is.
-func (t *trio) describe(ctx context.Context) (p kmsg.DescribeQuorumResponseTopicPartition, err error) {
-	req := kmsg.NewPtrDescribeQuorumRequest()
-	req.SetVersion(1)
-	topic := kmsg.NewDescribeQuorumRequestTopic()
-	topic.Topic, topic.Partitions = "__cluster_metadata", []kmsg.DescribeQuorumRequestTopicPartition{kmsg.NewDescribeQuorumRequestTopicPartition()}
-	req.Topics = []kmsg.DescribeQuorumRequestTopic{topic}
+func (t *trio) describe(ctx context.Context) (kmsg.DescribeQuorumResponseTopicPartition, error) {
+	q := &harness.Quorum{}
 	for _, addr := range t.addrs {
-		var conn *harness.Conn
-		if conn, err = harness.DialKafka(ctx, addr, "failover"); err != nil {
-			continue
-		}
-		var resp kmsg.Response
-		resp, err = conn.Request(req)
-		conn.Close()
-		if err != nil {
-			continue
-		}
-		p = resp.(*kmsg.DescribeQuorumResponse).Topics[0].Partitions[0]
-		if err = kerr.ErrorForCode(p.ErrorCode); err == nil {
-			return p, nil
-		}
+		q.Nodes = append(q.Nodes, &harness.Yakt{Addr: addr}) // asked as one, though it may be Apache's
 	}
-	return p, err
+	return q.Describe(ctx)
 }
 
 // whole waits until all three follow closely, and returns the place of the one that leads.
