@@ -305,14 +305,16 @@ func written(t *testing.T, batches ...[]records.Record) *Controller {
 		}
 	}
 	add(b)
+	end := l.EndOffset()
 	for i, batch := range batches {
-		b := records.NewBatchBuilder(l.EndOffset(), 1, 1001+int64(i))
+		b := records.NewBatchBuilder(end, 1, 1001+int64(i))
 		for _, r := range batch {
 			if err := b.Add(r, records.VersionOf(r, records.LatestMetadataVersion)); err != nil {
 				t.Fatal(err)
 			}
 		}
 		add(b)
+		end = b.Batch().EndOffset()
 	}
 	return c
 }

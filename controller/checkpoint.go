@@ -12,9 +12,6 @@ import (
 func (c *Controller) Checkpoint() (records.SnapshotID, func(io.Writer) error, error) {
 	img := c.committed.last()
 	id := records.SnapshotID{EndOffset: img.EndOffset(), Epoch: img.Epoch()}
-	if img.InTransaction() {
-		return id, nil, fmt.Errorf("controller: a metadata transaction is open at offset %d; try again when it has ended", img.EndOffset())
-	}
 	now := c.clock().UnixMilli()
 	return id, func(w io.Writer) error { return img.WriteCheckpoint(w, now) }, nil
 }

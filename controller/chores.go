@@ -21,7 +21,6 @@ func (c *Controller) chores() {
 		c.sessions.extend(gap)
 	}
 	c.lastTick = now
-	c.writer.stuck = false
 	if !c.writer.active {
 		return
 	}

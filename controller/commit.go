@@ -23,15 +23,17 @@ type proposal struct {
 // committed turns counted batches into published images: ours is adopted, anyone else's is replayed.
 //
 // A batch is ours when it is the oldest open proposal, byte for byte as far as offset, epoch, length and CRC tell, and when
-// the image it was planned on is the very one published before. That last condition carries "the one before was
-// adopted too": after one replay no open proposal's parent is what is published, so all that follow are replayed as well.
+// the image it was planned on is the very one that the batch before led to. That last condition carries "the one before was
+// adopted too": after one replay no open proposal's parent is what came of it, so all that follow are replayed as well.
+//
+// The log hands over the batches of a metadata transaction together, so what is published never lies inside one.
 //
 // The log's apply goroutine calls apply; the writer calls propose and abandon. Readers load the image without a lock.
 type committed struct {
-	published atomic.Pointer[image.Image] // the last stable image: what everybody reads
+	published atomic.Pointer[image.Image] // what everybody reads
 
 	mu        sync.Mutex
-	applied   *image.Image // as published, but with what an open metadata transaction has written so far
+	applied   *image.Image // what is published, or will be in a moment
 	proposals []proposal
 	verify    bool   // replay adopted batches too and compare
 	foreign   func() // told when a batch was replayed while proposals were open
@@ -67,9 +69,17 @@ func (c *committed) abandon() {
 	c.proposals = nil
 }
 
-func (c *committed) apply(b records.Batch) {
+// apply publishes what some batches lead to.
+func (c *committed) apply(batches []records.Batch) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	for _, b := range batches {
+		c.advance(b)
+	}
+	c.published.Store(c.applied)
+}
+
+func (c *committed) advance(b records.Batch) {
 	before := c.applied
 	if next, ok := c.adopt(b); ok {
 		if c.verify {
@@ -85,11 +95,6 @@ func (c *committed) apply(b records.Batch) {
 			c.foreign()
 		}
 	}
-	if publishInTransaction {
-		c.published.Store(c.applied)
-		return
-	}
-	c.published.Store(c.applied.Stable())
 }
 
 // restore makes a checkpoint's image the last one.
@@ -125,8 +130,4 @@ func replay(on *image.Image, b records.Batch) *image.Image {
 }
 
 // Apply implements the log's state machine: batches that are committed and count, in order.
-func (c *Controller) Apply(batches []records.Batch) {
-	for _, b := range batches {
-		c.committed.apply(b)
-	}
-}
+func (c *Controller) Apply(batches []records.Batch) { c.committed.apply(batches) }

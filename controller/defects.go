@@ -4,7 +4,5 @@ package controller
 const (
 	publishBeforeCommit  = defect == "publish before commit"
 	adoptWithoutIdentity = defect == "adopt without identity"
-	publishInTransaction = defect == "publish in a transaction"
-	forgetAbort          = defect == "forget to abort"
 	keepSessions         = defect == "keep sessions"
 )

@@ -24,6 +24,7 @@ type fakeLog struct {
 	epoch     int32
 	leading   bool
 	sequence  records.Sequence
+	held      []records.Batch // what sequence holds back
 	batches   []records.Batch
 	start     int64
 	snapshots map[records.SnapshotID][]byte
@@ -36,7 +37,7 @@ type fakeLog struct {
 	notify    func()
 
 	refuse  func(records.Batch) error // asked before a batch is appended; nil: nothing is refused
-	applied func(records.Batch)       // told after one was applied, before anybody else is
+	applied func(records.Batch)       // told after one was taken, and applied unless it is held back, before anybody else is
 
 	denied error // what changes of the quorum come to; nil: they are made
 	late   bool  // who is added does not vote yet
@@ -82,26 +83,40 @@ func (l *fakeLog) Append(b records.Batch, _ []byte, done func(error)) {
 			err = refuse(b)
 		}
 		l.mu.Lock()
+		var counts []records.Batch
 		if err == nil {
-			err = l.sequence.Next(b, l.epoch)
-		}
-		if err == nil {
-			l.batches = append(l.batches, b)
+			counts, err = l.sequenced(b)
+			l.batches = append(l.batches, counts...)
 		}
 		l.mu.Unlock()
-		if err == nil {
-			l.machine.Apply([]records.Batch{b})
+		if len(counts) > 0 {
+			l.machine.Apply(counts)
 			l.mu.Lock()
 			l.leader = l.machine.nodeID
 			close(l.changed)
 			l.changed = make(chan struct{})
 			l.mu.Unlock()
-			if applied != nil {
-				applied(b)
-			}
+		}
+		if err == nil && applied != nil {
+			applied(b)
 		}
 		done(err)
 	}
+}
+
+// sequenced returns what counts from b on.
+func (l *fakeLog) sequenced(b records.Batch) ([]records.Batch, error) {
+	n, err := l.sequence.Next(b, l.epoch)
+	if err != nil {
+		return nil, err
+	}
+	l.held = append(l.held, b)
+	if n == 0 {
+		return nil, nil
+	}
+	counts := l.held[len(l.held)-n:]
+	l.held = nil
+	return counts, nil
 }
 
 func (l *fakeLog) Barrier(done func(error)) { l.work <- func() { done(nil) } }

@@ -26,7 +26,7 @@ func (c *Controller) leadershipChanged() {
 }
 
 // takeOver makes this node the active controller: first everything that earlier leaders committed is applied, then the
-// epoch is opened with a LeaderChange, then the log gets what it must have (bootstrap records, the end of an open transaction). Requests are taken
+// epoch is opened with a LeaderChange, then the log gets what it must have (bootstrap records). Requests are taken
 // once all that is committed.
 func (c *Controller) takeOver(term int32) {
 	w := c.writer
@@ -72,10 +72,7 @@ func (c *Controller) activate(term int32) {
 
 	result := plan.Activation(&plan.View{Image: w.head, Now: now, NextOffset: w.head.EndOffset(), Sessions: w.sessions, Rand: w.rand, Settings: w.settings})
 	last := f.operations[0]
-	if w.mustAbort() {
-		c.logger.Info("metadata transaction aborted: whoever led before did not end it", "epoch", term, "offset", w.head.EndOffset(), "begin", w.head.Stable().EndOffset())
-	}
-	if len(result.Records) > 0 && (!w.head.InTransaction() || w.mustAbort()) {
+	if len(result.Records) > 0 {
 		last = &operation{name: "Activation"}
 		w.write(last, result.Records)
 	}

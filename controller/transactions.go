@@ -11,19 +11,19 @@ import (
 )
 
 // What an operation writes counts as a whole or not at all. Mostly one batch sees to that. An operation that does not fit into one
-// becomes a metadata transaction (KIP-868): nothing of it counts before its end is committed.
+// becomes a metadata transaction (KIP-868): the log holds its batches back until the last is committed.
 //
 //	… │ Begin r r r │ r r r r │ r r r r │ r End │ …
-//	  ▲ stable, and what everybody reads        ▲ from now on
+//	  ▲ the log's end, for everybody            ▲ from now on
 //
 // BeginTransaction is the operation's first record, so the offset it was planned for, a broker's epoch among them, is still the one
-// where it begins. It also begins a batch, so the stable image ends where a batch does. All batches are made before the first is
+// where it begins. It also begins a batch: that is what the log looks at. All batches are made before the first is
 // appended: what cannot be written is refused as a whole. Then they are appended back to back, as many at a time as the log may have in
-// flight, because the offsets that brokers report stand still meanwhile.
+// flight, because the log's end stands still meanwhile.
 //
-// The head lies behind the end from the first moment on; readers do not get there before the end is committed. When a batch is lost, the head is
-// abandoned like any other, and what is applied may be the beginning of a transaction without an end. Then AbortTransaction comes first.
-// A new leader writes it as part of its activation.
+// The head lies behind the end from the first moment on; nobody else gets there before the end is committed. When a batch is lost, the head is
+// abandoned like any other, and the log forgets what it held back as soon as something else comes in its place. So no AbortTransaction is
+// ever written (docs/decisions/0014-a-metadata-transaction-counts-with-its-end.md).
 
 // maxTransactionBytes bounds one metadata transaction: what it takes in memory, and for how long everything else waits.
 const maxTransactionBytes = 64 << 20
@@ -121,22 +121,4 @@ func (w *writer) dropPieces() {
 	operations := w.pieces[len(w.pieces)-1].flight.operations
 	w.pieces = nil
 	w.refuse(operations)
-}
-
-// mustAbort says that the head holds the beginning of a metadata transaction whose end will not come: a head that was planned lies behind
-// the end of each.
-func (w *writer) mustAbort() bool { return w.head.InTransaction() && !forgetAbort }
-
-// abort ends such a transaction. While that fails, for want of disk perhaps, nothing can be planned: what waits is refused, and
-// the next tick tries again.
-func (w *writer) abort() {
-	reason := "A batch of the transaction was not committed"
-	w.logger.Info("metadata transaction aborted", "epoch", w.term, "offset", w.head.EndOffset(), "begin", w.head.Stable().EndOffset())
-	w.write(&operation{name: "AbortTransaction", settled: func(err error) {
-		if err != nil {
-			w.stuck = true
-			w.refuse(w.queue)
-			w.queue = nil
-		}
-	}}, []records.Record{&records.AbortTransaction{Reason: &reason}})
 }

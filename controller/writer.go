@@ -81,7 +81,6 @@ type writer struct {
 	queue      []*operation
 	pieces     []piece // of a metadata transaction, still to be appended
 	flights    []*flight
-	stuck      bool // an AbortTransaction failed: the next tick tries again
 }
 
 // mailbox is how other goroutines reach the writer.
@@ -150,11 +149,6 @@ func (w *writer) proceed() bool {
 	switch {
 	case len(w.pieces) > 0:
 		w.appendPiece()
-	case w.mustAbort():
-		if w.stuck {
-			return false
-		}
-		w.abort()
 	case len(w.queue) > 0:
 		w.round()
 	default:

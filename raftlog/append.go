@@ -31,7 +31,8 @@ type proposal struct {
 }
 
 // Append proposes a batch and returns at once; b must not change any more. done is called exactly once, in the order of
-// Append and Barrier, on a goroutine of the log's: with nil after the batch was committed, counted and applied here;
+// Append and Barrier, on a goroutine of the log's: with nil after the batch was committed, counted and applied here, or
+// is held back until the end of its metadata transaction counts;
 // with an error when it was refused or dropped, or when its outcome is unknown.
 func (l *Log) Append(b records.Batch, who []byte, done func(error)) {
 	p := &proposal{data: b, who: who, done: done}

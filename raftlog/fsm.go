@@ -20,8 +20,15 @@ var ErrDropped = errors.New("raftlog: the batch was dropped")
 // It is a BatchingFSM because raft advances a snapshot's index over configuration and barrier entries only for one.
 // ApplyBatch returns only after the state machine has published: raft labels a snapshot with what it has handed over.
 type fsm struct {
-	log *Log
-	seq records.Sequence
+	log  *Log
+	seq  records.Sequence
+	held []placed // what seq holds back
+}
+
+// placed is a batch and the entry that it is in.
+type placed struct {
+	batch records.Batch
+	index uint64
 }
 
 var _ raft.BatchingFSM = (*fsm)(nil)
@@ -29,7 +36,8 @@ var _ raft.BatchingFSM = (*fsm)(nil)
 // Apply implements raft.FSM; raft uses ApplyBatch.
 func (f *fsm) Apply(l *raft.Log) any { return f.ApplyBatch([]*raft.Log{l})[0] }
 
-// ApplyBatch implements raft.BatchingFSM. The answer to an entry is nil if its batch counts, otherwise why it does not.
+// ApplyBatch implements raft.BatchingFSM. The answer to an entry is nil if its batch counts, at once or with the metadata transaction
+// that it belongs to, otherwise why it does not.
 func (f *fsm) ApplyBatch(logs []*raft.Log) []any {
 	answers := make([]any, len(logs))
 	batches := make([]records.Batch, 0, len(logs))
@@ -47,18 +55,20 @@ func (f *fsm) ApplyBatch(logs []*raft.Log) []any {
 		default:
 			continue
 		}
-		b, err := f.next(l)
+		counts, err := f.next(l)
 		if err != nil {
 			answers[i] = err
 			f.log.logger.Warn("raftlog: dropped a batch", "index", l.Index, "term", l.Term, "err", err)
 			f.log.wake() // if the stamp is of another term, leadership was lost on the way
 			continue
 		}
-		f.log.offsets.add(b, l.Index)
-		batches = append(batches, b)
-		size += len(b)
-		if c := leaderChange(b); c != nil {
-			led = c
+		for _, p := range counts {
+			f.log.offsets.add(p.batch.LeaderEpoch(), position{p.batch.BaseOffset(), p.index})
+			batches = append(batches, p.batch)
+			size += len(p.batch)
+			if c := leaderChange(p.batch); c != nil {
+				led = c
+			}
 		}
 	}
 	if len(batches) > 0 {
@@ -75,19 +85,35 @@ func (f *fsm) ApplyBatch(logs []*raft.Log) []any {
 	return answers
 }
 
-// next returns the batch of a command entry if it counts.
-func (f *fsm) next(l *raft.Log) (records.Batch, error) {
+// next returns the batches that count from a command entry on; none if its own is held back.
+func (f *fsm) next(l *raft.Log) ([]placed, error) {
 	b, rest, err := records.ParseBatch(l.Data)
 	if err == nil && len(rest) > 0 {
 		err = fmt.Errorf("%d bytes behind the batch", len(rest))
 	}
+	n := 0
 	if err == nil {
-		err = f.seq.Next(b, int32(l.Term))
+		n, err = f.seq.Next(b, int32(l.Term))
 	}
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrDropped, err)
 	}
-	return b, nil
+	var counts []placed
+	f.held, counts = hold(f.held, placed{b, l.Index}, n)
+	return counts, nil
+}
+
+// hold adds a batch to those that are held back and takes out the n that count, which are good until the next call; what was held
+// beside them never will.
+func hold[T any](held []T, one T, n int) (still, counts []T) {
+	held = append(held, one)
+	switch {
+	case n == 0:
+		return held, nil
+	case len(held) == 1:
+		return held[:0], held
+	}
+	return nil, held[len(held)-n:]
 }
 
 // leaderChange returns the LeaderChange that b begins with, or nil.
@@ -107,6 +133,9 @@ func leaderChange(b records.Batch) *records.LeaderChange {
 func (f *fsm) Snapshot() (raft.FSMSnapshot, error) {
 	if f.seq.End == 0 {
 		return nil, raft.ErrNothingNewToSnapshot
+	}
+	if f.seq.Holding() {
+		return nil, errors.New("not now: a metadata transaction has begun and not ended")
 	}
 	id, write, err := f.log.machine.Checkpoint()
 	if err != nil {
@@ -164,7 +193,7 @@ func (f *fsm) Restore(from io.ReadCloser) error {
 	if err := l.machine.Restore(id, from); err != nil {
 		return fmt.Errorf("raftlog: restore snapshot %s: %w", id.FileName(), err)
 	}
-	f.seq = records.Sequence{End: id.EndOffset, Epoch: id.Epoch}
+	f.seq, f.held = records.Sequence{End: id.EndOffset, Epoch: id.Epoch}, nil
 	if err := l.index(of); err != nil {
 		return err
 	}

@@ -88,6 +88,7 @@ type member struct {
 
 // A write is one name that is set to the offset at which it is to be.
 type write struct {
+	parts         int   // batches
 	offset, after int64 // after: what had been acknowledged when it began
 	acked         bool
 }
@@ -400,7 +401,11 @@ func (s *storm) write(ctx context.Context, w int, rng *rand.Rand) {
 			continue
 		}
 		for range count {
-			s.propose(m, fmt.Sprintf("writer%d-%d", w, seq), func() { outcomes <- struct{}{} })
+			parts := 1
+			if rng.IntN(4) == 0 {
+				parts += 1 + rng.IntN(3) // a metadata transaction
+			}
+			s.propose(m, fmt.Sprintf("writer%d-%d", w, seq), parts, func() { outcomes <- struct{}{} })
 			seq++
 		}
 		<-m.pen
@@ -424,26 +429,45 @@ func (m *member) ready() bool {
 	return err == nil
 }
 
-// propose appends a batch that sets name to the offset it is planned for.
-func (s *storm) propose(m *member, name string, settled func()) {
+// propose appends a batch that sets name to the offset it is planned for, or a metadata transaction of several that do so for names of
+// its parts.
+func (s *storm) propose(m *member, name string, parts int, settled func()) {
 	s.mu.Lock()
 	m.mu.Lock()
-	w := &write{offset: m.next, after: s.end}
+	w := &write{offset: m.next, after: s.end, parts: parts}
 	m.mu.Unlock()
 	s.writes[name] = w
 	s.mu.Unlock()
-	m.Append(m.batch(name, fmt.Sprint(w.offset)), nil, func(err error) {
-		s.mu.Lock()
-		if err != nil {
-			m.stale.Store(true)
-		} else if !m.killed.Load() {
-			w.acked = true
-			s.acked++
-			s.end = max(s.end, w.offset+1)
+	for i := range parts {
+		var b records.Batch
+		if parts == 1 {
+			b = m.batch(name, fmt.Sprint(w.offset))
+		} else {
+			b = m.part(partName(name, i), i == 0, i == parts-1)
 		}
-		s.mu.Unlock()
-		settled()
-	})
+		m.Append(b, nil, func(err error) {
+			s.mu.Lock()
+			if err != nil {
+				m.stale.Store(true)
+			} else if i == parts-1 && !m.killed.Load() {
+				w.acked = true
+				s.acked++
+				s.end = max(s.end, w.offset+1)
+			}
+			s.mu.Unlock()
+			if i == parts-1 {
+				settled()
+			}
+		})
+	}
+}
+
+// partName is the name that a part of a write sets.
+func partName(name string, part int) string {
+	if part == 0 {
+		return name
+	}
+	return fmt.Sprint(name, ".", part)
 }
 
 // check holds what there is, on all nodes alike, against what was said.
@@ -452,6 +476,12 @@ func (s *storm) check() {
 	for name, w := range s.writes {
 		at, present := there[name]
 		delete(there, name)
+		for i := 1; i < w.parts; i++ {
+			if _, too := there[partName(name, i)]; too != present {
+				s.t.Errorf("%s at offset %d is there: %v; part %d of it: %v", name, w.offset, present, i, too)
+			}
+			delete(there, partName(name, i))
+		}
 		switch {
 		case w.acked && !present:
 			s.t.Errorf("%s was acknowledged at offset %d and is lost", name, w.offset)
@@ -470,7 +500,11 @@ func (s *storm) check() {
 				continue
 			}
 			all, err := b.Decode()
-			if c, ok := all[0].(*records.Config); err != nil || !ok || *c.Value != fmt.Sprint(b.BaseOffset()) {
+			c, ok := all[0].(*records.Config)
+			if _, begins := all[0].(*records.BeginTransaction); begins {
+				c, ok = all[1].(*records.Config)
+			}
+			if err != nil || !ok || *c.Value != fmt.Sprint(b.BaseOffset()) {
 				s.t.Fatalf("node %d has at offset %d: %v, %v", n.config.NodeID, b.BaseOffset(), all, err)
 			}
 		}

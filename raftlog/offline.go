@@ -27,6 +27,7 @@ type Stopped struct {
 	snapshots *snapshots
 	base      checkpoint       // what the log goes on from
 	log       records.Sequence // where it ends
+	cutOff    map[uint64]bool  // entries with batches of a metadata transaction whose end did not come
 	opened    int64            // base offset of the last LeaderChange that counts
 	dropped   int
 	members   raft.Configuration
@@ -118,6 +119,9 @@ func (s *Stopped) survey() error {
 	s.base, _ = s.snapshots.base(math.MaxUint64)
 	s.members = s.base.row.Configuration
 	s.log = records.Sequence{End: s.base.id.EndOffset, Epoch: s.base.id.Epoch}
+	if err := s.findCutOff(); err != nil {
+		return err
+	}
 	return s.scan(func(e Entry, data []byte) error {
 		switch {
 		case e.Kind == KindConfiguration:
@@ -134,18 +138,58 @@ func (s *Stopped) survey() error {
 	})
 }
 
+// findCutOff looks for batches that were held back for an end that did not come.
+func (s *Stopped) findCutOff() error {
+	var held, counts []uint64
+	s.cutOff = map[uint64]bool{}
+	err := s.sequence(func(e Entry, n int, _ []byte) error {
+		if e.Kind != KindBatch || e.Dropped != nil {
+			return nil
+		}
+		before := held
+		held, counts = hold(held, e.Index, n)
+		if n > 0 {
+			for _, index := range before[:len(before)+1-len(counts)] {
+				s.cutOff[index] = true
+			}
+		}
+		return nil
+	})
+	for _, index := range held {
+		s.cutOff[index] = true
+	}
+	return err
+}
+
+// errCutOff is why a batch does not count that its metadata transaction would have ended after.
+var errCutOff = fmt.Errorf("%w: it is part of a metadata transaction whose end did not come", records.ErrNotNext)
+
 // scan calls f with every entry that the base snapshot does not contain, and its payload.
 func (s *Stopped) scan(f func(e Entry, data []byte) error) error {
+	return s.sequence(func(e Entry, _ int, data []byte) error {
+		if s.cutOff[e.Index] {
+			e.Dropped = errCutOff
+		}
+		return f(e, data)
+	})
+}
+
+// sequence calls f with every entry and its payload, and with how many batches count from it on. Those of a transaction that was cut off
+// are not marked as dropped.
+func (s *Stopped) sequence(f func(e Entry, counts int, data []byte) error) error {
 	seq := records.Sequence{End: s.base.id.EndOffset, Epoch: s.base.id.Epoch}
 	from, _ := s.store.FirstIndex()
 	last, _ := s.store.LastIndex()
 	return s.store.scan(max(from, s.base.row.Index+1), last, func(index, term uint64, kind raft.LogType, data []byte) error {
-		e := Entry{Index: index, Term: int32(term), Offset: seq.End}
+		e, counts := Entry{Index: index, Term: int32(term), Offset: seq.End}, 0
 		switch kind {
 		case raft.LogCommand:
 			e.Kind = KindBatch
 			if e.Batch, _, e.Dropped = records.ParseBatch(data); e.Dropped == nil {
-				e.Dropped = seq.Next(e.Batch, e.Term)
+				counts, e.Dropped = seq.Next(e.Batch, e.Term)
+			}
+			if e.Dropped == nil {
+				e.Offset = e.Batch.BaseOffset()
 			}
 		case raft.LogConfiguration:
 			e.Kind, e.Members = KindConfiguration, members(raft.DecodeConfiguration(data))
@@ -156,7 +200,7 @@ func (s *Stopped) scan(f func(e Entry, data []byte) error) error {
 		default:
 			return fmt.Errorf("raftlog: entry %d is of type %d, which this program does not write", index, kind)
 		}
-		return f(e, data)
+		return f(e, counts, data)
 	})
 }
 

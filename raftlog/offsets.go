@@ -55,12 +55,12 @@ func (o *offsets) replace(with *offsets) {
 }
 
 // add appends a batch that counts. It becomes visible with advance.
-func (o *offsets) add(b records.Batch, index uint64) {
+func (o *offsets) add(epoch int32, p position) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.batches = append(o.batches, position{b.BaseOffset(), index})
-	if n := len(o.epochs); n == 0 || o.epochs[n-1].epoch != b.LeaderEpoch() {
-		o.epochs = append(o.epochs, epochStart{b.LeaderEpoch(), b.BaseOffset()})
+	o.batches = append(o.batches, p)
+	if n := len(o.epochs); n == 0 || o.epochs[n-1].epoch != epoch {
+		o.epochs = append(o.epochs, epochStart{epoch, p.offset})
 	}
 }
 

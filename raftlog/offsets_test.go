@@ -76,7 +76,7 @@ func TestOffsetsAgreeWithTheirDumbTwin(t *testing.T) {
 				}
 				index += 2 + uint64(rng.IntN(3))
 				batch := b.Batch()
-				o.add(batch, index)
+				o.add(epoch, position{batch.BaseOffset(), index})
 				d.batches, d.indexes = append(d.batches, batch), append(d.indexes, index)
 			}
 			if start, end := o.bounds(); start != d.start || end != d.end {

@@ -365,7 +365,7 @@ func checkLog(dir string, s *store, kept *snapshots) error {
 		if err != nil {
 			return fmt.Errorf("entry %d is damaged: %w", index, err)
 		}
-		_ = seq.Next(b, int32(term)) // what is dropped is no damage
+		_, _ = seq.Next(b, int32(term)) // what is dropped is no damage
 		return nil
 	})
 	if err != nil {
@@ -384,13 +384,22 @@ func (l *Log) index(c *checkpoint) error {
 	o := &offsets{}
 	o.reset(base.id)
 	seq := records.Sequence{End: base.id.EndOffset, Epoch: base.id.Epoch}
+	var held, counts []position
 	err := l.store.scan(base.row.Index+1, c.row.Index, func(index, term uint64, kind raft.LogType, data []byte) error {
 		if kind != raft.LogCommand {
 			return nil
 		}
 		b, _, err := records.ParseBatch(data)
-		if err == nil && seq.Next(b, int32(term)) == nil {
-			o.add(b, index)
+		if err != nil {
+			return nil
+		}
+		n, err := seq.Next(b, int32(term))
+		if err != nil {
+			return nil
+		}
+		held, counts = hold(held, position{b.BaseOffset(), index}, n)
+		for _, p := range counts { // held back and let go together, they are of one epoch
+			o.add(b.LeaderEpoch(), p)
 		}
 		return nil
 	})

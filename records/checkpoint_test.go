@@ -320,8 +320,8 @@ func TestSequenceTakesWhatComesNextAndNothingElse(t *testing.T) {
 		{data(13, 4), 4, true},
 	} {
 		before := s
-		err := s.Next(step.b, step.term)
-		if (err == nil) != step.ok || err != nil && !errors.Is(err, ErrNotNext) {
+		n, err := s.Next(step.b, step.term)
+		if (err == nil) != step.ok || (n == 1) != step.ok || err != nil && !errors.Is(err, ErrNotNext) {
 			t.Errorf("step %d: %v", i, err)
 		}
 		if !step.ok && s != before {
@@ -333,7 +333,7 @@ func TestSequenceTakesWhatComesNextAndNothingElse(t *testing.T) {
 	}
 	// After a snapshot the log goes on in the same epoch or in a later one.
 	restored := Sequence{End: 500, Epoch: 3}
-	if err := restored.Next(data(500, 3), 3); err != nil {
+	if _, err := restored.Next(data(500, 3), 3); err != nil {
 		t.Error(err)
 	}
 }

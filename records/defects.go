@@ -1,6 +1,7 @@
-//go:build !yakt_skip_offset_check
-
 package records
 
-// A deliberate defect, behind a build tag of its own, proves that the simulator would notice it.
-const skipOffsetCheck = false
+// Deliberate defects, each behind a build tag of its own, prove that the simulator would notice them.
+const (
+	skipOffsetCheck = defect == "skip the offset check"
+	countCutOff     = defect == "count what was cut off"
+)

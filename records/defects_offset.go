@@ -2,4 +2,4 @@
 
 package records
 
-const skipOffsetCheck = true
+const defect = "skip the offset check"

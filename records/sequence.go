@@ -14,28 +14,88 @@ var ErrNotNext = errors.New("records: the batch does not come next")
 //
 // A batch counts only where it was planned for: agreement may lose one proposal and keep later
 // ones of the same term, and it may carry a proposal into a later term.
+//
+// The batches of a metadata transaction (KIP-868) that spans several count when its end comes, all
+// at once; until then they are held back, and if something else comes in their place they never
+// count. So no log has the beginning of a transaction without its end, and none is ever aborted.
 type Sequence struct {
 	End   int64 // offset of the next record
 	Epoch int32 // leader epoch of the last batch that counts, 0 before the first
+
+	held held
 }
 
-// Next advances past the batch if it comes next, agreed on in the given term. A batch does if its
-// base offset is the end of the log, its leader epoch is the term, and it either begins with the
-// LeaderChange that opens the term or follows it. The first batch that counts in a term thus is
-// the one with the LeaderChange, so "follows it" means that the term is that of the batch before.
-func (s *Sequence) Next(b Batch, term int32) error {
+// held is what a Sequence holds back, all of its Epoch.
+type held struct {
+	batches int
+	end     int64
+}
+
+// Next takes a batch that was agreed on in the given term and returns how many batches count from
+// now on: those that were held back, and this one. None means that this one is held back too.
+//
+// A batch comes next if its base offset is the end of the log, its leader epoch is the term, and it
+// either begins with the LeaderChange that opens the term or follows it. The first batch that
+// counts in a term thus is the one with the LeaderChange, so "follows it" means that the term is
+// that of the batch before. Or it goes on with what is held back. After ErrNotNext nothing has
+// changed.
+func (s *Sequence) Next(b Batch, term int32) (counts int, err error) {
+	goesOn := s.Holding() && b.BaseOffset() == s.held.end && term == s.Epoch && b.LeaderEpoch() == term && !b.Control()
 	switch {
+	case goesOn:
 	case b.BaseOffset() != s.End && !skipOffsetCheck:
-		return fmt.Errorf("%w: it is for offset %d and the log ends at %d", ErrNotNext, b.BaseOffset(), s.End)
+		return 0, fmt.Errorf("%w: it is for offset %d and the log ends at %d", ErrNotNext, b.BaseOffset(), s.End)
 	case b.LeaderEpoch() != term:
-		return fmt.Errorf("%w: it is for leader epoch %d and the term is %d", ErrNotNext, b.LeaderEpoch(), term)
+		return 0, fmt.Errorf("%w: it is for leader epoch %d and the term is %d", ErrNotNext, b.LeaderEpoch(), term)
 	case term < s.Epoch || term < 1:
-		return fmt.Errorf("%w: term %d is over, the log has reached %d", ErrNotNext, term, s.Epoch)
+		return 0, fmt.Errorf("%w: term %d is over, the log has reached %d", ErrNotNext, term, s.Epoch)
 	case term > s.Epoch && !b.opensEpoch():
-		return fmt.Errorf("%w: term %d has not been opened by a LeaderChange", ErrNotNext, term)
+		return 0, fmt.Errorf("%w: term %d has not been opened by a LeaderChange", ErrNotNext, term)
+	default:
+		s.held = held{}
 	}
-	s.End, s.Epoch = b.EndOffset(), term
-	return nil
+	s.held.batches++
+	s.held.end = b.EndOffset()
+	if b.leavesOpen(goesOn) && !countCutOff {
+		return 0, nil
+	}
+	counts = s.held.batches
+	*s = Sequence{End: b.EndOffset(), Epoch: term}
+	return counts, nil
+}
+
+// Holding reports whether batches are held back. Who starts from a snapshot knows nothing of them, so none may be
+// taken now.
+func (s *Sequence) Holding() bool { return s.held.batches > 0 }
+
+// leavesOpen reports whether a metadata transaction is open behind the batch. Only its first record opens one that may go on in the
+// next, and only a batch that has to do with one is read further than that.
+func (b Batch) leavesOpen(open bool) bool {
+	if b.Control() {
+		return false
+	}
+	for raw, err := range b.Records() {
+		if err != nil {
+			return false
+		}
+		switch key := keyOf(raw.Value); {
+		case key == KeyBeginTransaction:
+			open = true
+		case key == KeyEndTransaction || key == KeyAbortTransaction:
+			open = false
+		case !open && raw.Offset == b.BaseOffset():
+			return false
+		}
+	}
+	return open
+}
+
+// keyOf is the type that a record's value says it is of; that of no record if it does not say.
+func keyOf(value []byte) Key {
+	if len(value) < 2 || value[0] != frameVersion {
+		return ^Key(0)
+	}
+	return Key(value[1])
 }
 
 // opensEpoch reports whether the batch begins with a LeaderChange.

@@ -7,18 +7,11 @@ import (
 	"yakt/records"
 )
 
-// Activation returns what a new active controller writes before anything else. A metadata transaction that the
-// controller before it left open is aborted (KIP-868). A log without a metadata.version, or one whose first
-// transaction had to be aborted, gets its bootstrap records, at Settings.MetadataVersion. A controller that has not led
-// since it was started registers itself. Mostly it is nothing.
+// Activation returns what a new active controller writes before anything else. A log without a metadata.version gets its bootstrap
+// records, at Settings.MetadataVersion. A controller that has not led since it was started registers itself. Mostly it is nothing.
 func Activation(v *View) Result {
 	var recs []records.Record
 	im := v.Image
-	if im.InTransaction() {
-		reason := "Controller failover"
-		recs = append(recs, &records.AbortTransaction{Reason: &reason})
-		im = im.Stable()
-	}
 	level := im.MetadataVersion()
 	if level == 0 {
 		level = v.Settings.MetadataVersion

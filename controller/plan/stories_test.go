@@ -61,12 +61,10 @@ func (s *story) cmdSettings(d *datadriven.TestData) string {
 	return ""
 }
 
-// write: records that no plan makes yet, or that an interrupted controller left: one a line.
+// write: records that no plan makes: one a line.
 func (s *story) cmdWrite(d *datadriven.TestData) string {
 	for _, l := range strings.Split(d.Input, "\n") {
 		switch name, rest, _ := strings.Cut(l, " "); name {
-		case "begin":
-			s.write(&records.BeginTransaction{Name: &rest})
 		case "empty":
 			s.image = &image.Image{}
 		case "topic":

@@ -421,8 +421,6 @@ func (s *story) short(r records.Record) string {
 		return fmt.Sprintf("BeginTransaction(%s)", *r.Name)
 	case *records.EndTransaction:
 		return "EndTransaction()"
-	case *records.AbortTransaction:
-		return fmt.Sprintf("AbortTransaction(%s)", *r.Reason)
 	}
 	return fmt.Sprintf("%T%+v", r, r)
 }

@@ -1,7 +1,6 @@
 package clients
 
 import (
-	"context"
 	"fmt"
 	"strings"
 	"testing"
@@ -28,30 +27,24 @@ func TestALargeTopicIsShownWholeOrNotAtAll(t *testing.T) {
 	if !strings.Contains(y.Process().Output().String(), "metadata transaction") {
 		t.Error("it was no transaction")
 	}
-	observer.WaitFor(t, harness.LargePartitions) // batch after batch it has them, too
+	observer.WaitFor(t, harness.LargePartitions)
 	if v := observer.Violations(); v != nil {
 		t.Error(v)
 	}
 	t.Logf("created in %v; asked before and meanwhile %d times", took, none)
 }
 
-// TestALargeTopicSurvivesAKillWholeOrNotAtAll kills the controller somewhere in the middle of it.
+// TestALargeTopicSurvivesAKillWholeOrNotAtAll kills the controller somewhere in the middle of it, and what observers read is never part
+// of one.
 func TestALargeTopicSurvivesAKillWholeOrNotAtAll(t *testing.T) {
 	y := harness.StartYakt(t)
 	harness.RegisterForLarge(t, y)
 	observer := harness.StartObserver(t, y, 300)
 	observer.WaitFor(t, 60)
-	aborted := 0
-	for round := range 4 {
+	cutOff := 0
+	for round := range 5 {
 		name := fmt.Sprint("large-", round)
-		end, _, _ := observer.Position()
-		ctx, cancel := context.WithTimeout(t.Context(), clientTimeout)
-		created := make(chan error, 1)
-		go func() { created <- harness.CreateLarge(ctx, y.Addr, name) }()
-		observer.WaitFor(t, end+1+int64(round)*harness.LargePartitions/4)
-		y.Kill()
-		err := <-created
-		cancel()
+		err := y.CreateLargeAndKill(t, name, int64(round)*harness.LargeBytes/4)
 		y.Start(t)
 		conn, dialErr := harness.DialKafka(t.Context(), y.Addr, "after")
 		if dialErr != nil {
@@ -63,11 +56,11 @@ func TestALargeTopicSurvivesAKillWholeOrNotAtAll(t *testing.T) {
 			t.Errorf("round %d, created: %v; after the restart it has %d partitions, %v", round, err, n, askErr)
 		}
 		if n == 0 {
-			aborted++
+			cutOff++
 		}
 	}
 	if v := observer.Violations(); v != nil {
 		t.Error(v)
 	}
-	t.Logf("%d of 4 were aborted", aborted)
+	t.Logf("%d of 5 were cut off", cutOff)
 }

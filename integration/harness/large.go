@@ -2,18 +2,23 @@ package harness
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// A topic of LargePartitions partitions with largeReplicas replicas each takes some 15 MB of metadata, more than fits into a batch.
+// A topic of LargePartitions partitions with largeReplicas replicas each takes some LargeBytes of metadata, more than fits into a batch.
 const (
 	LargePartitions = 9_900
+	LargeBytes      = 15_000_000
 	largeReplicas   = 60
 	largeFirst      = 200 // id of the first broker that the replicas are on
 )
@@ -33,6 +38,52 @@ func RegisterForLarge(t testing.TB, y *Yakt) {
 			t.Fatalf("register broker %d: %s %s %v", largeFirst+i, resp.Status, text, err)
 		}
 	}
+}
+
+// Stored is how many bytes lie in the node's directory.
+func (y *Yakt) Stored(t testing.TB) int64 {
+	t.Helper()
+	var sum int64
+	err := filepath.WalkDir(y.Dir, func(_ string, d fs.DirEntry, err error) error {
+		if err == nil && !d.IsDir() {
+			var info fs.FileInfo
+			if info, err = d.Info(); err == nil {
+				sum += info.Size()
+			}
+		}
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil // removed just now
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return sum
+}
+
+// CreateLargeAndKill asks for a large topic and kills the node when it has stored so many of its bytes, or has answered. It returns the answer.
+func (y *Yakt) CreateLargeAndKill(t testing.TB, name string, stored int64) error {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	before := y.Stored(t)
+	created, answered := make(chan error, 1), make(chan struct{})
+	go func() {
+		created <- CreateLarge(ctx, y.Addr, name)
+		close(answered)
+	}()
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for waiting := true; waiting && y.Stored(t) <= before+stored; {
+		select {
+		case <-answered:
+			waiting = false
+		case <-tick.C:
+		}
+	}
+	y.Kill()
+	return <-created
 }
 
 // CreateLarge asks a node for a large topic.

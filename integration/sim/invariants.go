@@ -16,7 +16,8 @@ import (
 type oracle struct {
 	w         *world
 	seq       records.Sequence
-	verdict   []bool // of each entry of raft's log: does it count
+	held      []*entry // what seq holds back
+	verdict   []bool   // of each entry of raft's log: is it a batch that was taken, to count or to be held back
 	batches   []records.Batch
 	ends      map[int64]*image.Image // at the end of each batch that somebody may be at
 	forgotten int64
@@ -59,8 +60,8 @@ func newOracle(w *world) *oracle {
 	}
 }
 
-// counts says whether an entry of raft's log counts.
-func (o *oracle) counts(i int) bool { return o.verdict[i] }
+// taken says whether an entry of raft's log is a batch that was not dropped.
+func (o *oracle) taken(i int) bool { return o.verdict[i] }
 
 // commit takes the next entry that was agreed on.
 func (o *oracle) commit(e *entry) {
@@ -68,7 +69,7 @@ func (o *oracle) commit(e *entry) {
 		o.verdict = append(o.verdict, false)
 		return
 	}
-	err := o.seq.Next(e.batch, e.term)
+	whole, err := o.seq.Next(e.batch, e.term)
 	o.verdict = append(o.verdict, err == nil)
 	if err != nil {
 		o.w.count("batches dropped")
@@ -79,8 +80,16 @@ func (o *oracle) commit(e *entry) {
 	if e.proposal.settled {
 		o.w.count("committed after an error")
 	}
-	o.w.tracef("agreed: [%d,%d) of epoch %d", e.batch.BaseOffset(), e.batch.EndOffset(), e.batch.LeaderEpoch())
-	o.batch(e)
+	o.w.tracef("agreed: [%d,%d) of epoch %d, %d of which count from now on", e.batch.BaseOffset(), e.batch.EndOffset(), e.batch.LeaderEpoch(), whole)
+	held, counts := hold(o.held, e, whole)
+	o.cutOff(o.held, e, whole)
+	o.held = held
+	for _, e := range counts {
+		o.batch(e)
+	}
+	if o.open != nil {
+		violate("transactions-are-whole", "the log ends at %d, inside the transaction of %s that begins at %d", o.head.EndOffset(), o.open.of.api, o.open.of.start)
+	}
 }
 
 // batch replays a batch that counts and checks all that is to be said about it.
@@ -202,7 +211,7 @@ func (o *oracle) operations(e *entry) {
 		violate("batches-well-formed", "%v", err)
 	}
 	authors := authorsOf(b, e.who)
-	o.checkOpen(e, authors, rs[0])
+	o.checkOpen(e, authors)
 	edit := o.head.Edit()
 	at := 0
 	for _, a := range authors {
@@ -461,15 +470,11 @@ func (n *node) checkPublished() {
 		return
 	}
 	if img.InTransaction() {
-		violate("readers-see-stable-images", "node %d publishes an image at %d, inside a transaction that began at %d", n.id, img.EndOffset(), img.Stable().EndOffset())
+		violate("transactions-are-whole", "node %d publishes an image at %d, inside a transaction that began at %d", n.id, img.EndOffset(), img.Stable().EndOffset())
 	}
 	if img.EndOffset() > n.end {
 		violate("published-is-committed", "node %d publishes an image at %d; applied is %d", n.id, img.EndOffset(), n.end)
 	}
-	want := n.end
-	if at, ok := n.w.oracle.ends[n.end]; ok {
-		want = at.Stable().EndOffset()
-	}
-	n.w.oracle.same("published-is-committed", n, img, want)
+	n.w.oracle.same("published-is-committed", n, img, n.end)
 	n.checked = img
 }

@@ -48,6 +48,7 @@ func (n *node) boot() {
 	n.pending = map[string]bool{}
 	n.inbox, n.appends, n.notify, n.checked, n.silence = nil, nil, nil, nil, silence{}
 	n.commit, n.applied, n.counted, n.end, n.seq = 0, 0, 0, 0, records.Sequence{}
+	n.held = nil
 	settings := w.settings
 	n.ctl = controller.New(controller.Config{
 		NodeID:         n.id,
@@ -238,17 +239,22 @@ func (n *node) apply() {
 		e := n.log[i]
 		var err error
 		if e.kind == entryBatch {
-			if err = n.seq.Next(e.batch, e.term); err == nil {
-				batches = append(batches, e.batch)
-				n.counted++
-				n.end = e.batch.EndOffset()
+			var whole int
+			if whole, err = n.seq.Next(e.batch, e.term); err == nil {
+				var counts []*entry
+				n.held, counts = hold(n.held, e, whole)
+				for _, e := range counts {
+					batches = append(batches, e.batch)
+					n.counted++
+					n.end = e.batch.EndOffset()
+				}
 				if n.leading && e.term == n.term && n.pair.id != n.id && e.batch.Control() {
 					n.pair = pair{n.id, n.term}
 					outcomes = append(outcomes, n.signal)
 				}
 			}
-			if counts := err == nil; counts != n.w.oracle.counts(i) {
-				violate("nodes-agree", "node %d: batch %d of raft's log counts: %v; for the oracle: %v", n.id, i, counts, !counts)
+			if taken := err == nil; taken != n.w.oracle.taken(i) {
+				violate("nodes-agree", "node %d: batch %d of raft's log is taken: %v; by the oracle: %v", n.id, i, taken, !taken)
 			}
 		} else if !n.leading || e.term != n.term {
 			err = errLeadershipLost
@@ -270,6 +276,15 @@ func (n *node) apply() {
 	if n.applied < n.commit {
 		n.applySoon()
 	}
+}
+
+// hold adds an entry to those that are held back and takes out those that count from it on.
+func hold(held []*entry, e *entry, counts int) (still, out []*entry) {
+	held = append(held, e)
+	if counts == 0 {
+		return held, nil
+	}
+	return nil, held[len(held)-counts:]
 }
 
 // Verify implements controller.Log.

@@ -65,6 +65,7 @@ type node struct {
 	counted     int   // batches of the oracle's log that are applied
 	end         int64
 	seq         records.Sequence
+	held        []*entry                // what seq holds back
 	match       map[int32]int           // of a leader: how far each follower's log agrees
 	answered    map[int32]time.Duration // of a leader: when each follower answered last
 	contacting  map[int32]bool

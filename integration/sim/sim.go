@@ -146,9 +146,6 @@ func nameOf(p any) (name, message string) {
 	case violation:
 		return p.name, p.message
 	case *image.ReplayError:
-		if _, ok := p.Record.(*records.BeginTransaction); ok {
-			return "transactions-are-aborted-first", p.Error()
-		}
 		return "records-replayable", p.Error() + "\n" + stack()
 	}
 	text := fmt.Sprint(p)

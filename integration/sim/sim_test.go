@@ -129,7 +129,7 @@ var mustHappen = []string{
 	"operation ElectLeaders", "operation BalanceLeaders", "operation AlterConfigs", "operation IncrementalAlterConfigs",
 	"operation AssignReplicasToDirs", "directories failed", "brokers wiped", "brokers doubled", "epochs lied", "voters added", "voters removed", "leaders removed",
 	"directories emptied", "partitions of one direction", "contacts late", "slow disks", "reads", "histories checked", "reassignments completed",
-	"transactions", "transactions aborted by their leader", "transactions aborted by the next leader",
+	"transactions", "transactions cut off under their leader", "transactions cut off by the next leader",
 }
 
 // TestTenMinutesOfEveryday runs a few of the simulations that -minutes runs many of.
@@ -176,8 +176,7 @@ func TestBrokenBuildsAreCaught(t *testing.T) {
 		{"yakt_skip_offset_check", "offsets-dense"},
 		{"yakt_publish_before_commit", "published-is-committed"},
 		{"yakt_adopt_without_identity", "adopt-equals-replay"},
-		{"yakt_publish_in_transaction", "readers-see-stable-images"},
-		{"yakt_forget_abort", "transactions-are-aborted-first"},
+		{"yakt_count_cut_off", "transactions-are-whole"},
 		{"yakt_emptied_votes", "acknowledged-survives"},
 		{"yakt_keep_sessions", "fenced-only-when-silent"},
 		{"yakt_forget_elr", "elr-keeps-who-leaves"},

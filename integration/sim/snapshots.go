@@ -28,7 +28,7 @@ func (n *node) load(s snapshot) {
 		violate("checkpoint-restores-the-image", "node %d: %v", n.id, err)
 	}
 	n.applied, n.commit, n.counted = s.applied, max(n.commit, s.applied), s.counted
-	n.end, n.seq = s.id.EndOffset, records.Sequence{End: s.id.EndOffset, Epoch: s.id.Epoch}
+	n.end, n.seq, n.held = s.id.EndOffset, records.Sequence{End: s.id.EndOffset, Epoch: s.id.Epoch}, nil
 	n.checkPublished()
 }
 
@@ -70,7 +70,7 @@ func (openSnapshot) Close() error { return nil }
 // checkpoint takes a checkpoint, keeps it and lets the log begin there, now or later.
 func (n *node) checkpoint() {
 	id, write, err := n.ctl.Checkpoint()
-	if err != nil || id.EndOffset == 0 {
+	if err != nil || id.EndOffset == 0 || n.seq.Holding() { // as raftlog refuses
 		return
 	}
 	if latest, ok := n.LatestSnapshot(); ok && latest.EndOffset >= id.EndOffset {
