@@ -204,6 +204,34 @@ func TestATransactionThatLosesABatchLeavesNothing(t *testing.T) {
 	}
 }
 
+// The first part of one attempt and the others of the next would fit together, offset to offset.
+func TestPartsOfTwoAttemptsAreNoTransaction(t *testing.T) {
+	c, l := startSmall(t, 300)
+	from := l.EndOffset()
+	lose := func(which int32) {
+		var seen atomic.Int32
+		l.hook(func(records.Batch) error {
+			if seen.Add(1) == which {
+				return errLost
+			}
+			return nil
+		}, nil)
+	}
+	for _, which := range []int32{2, 1} {
+		lose(which)
+		if code := create(t, c, "a", "b", "c", "d"); code != kerr.NotController.Code {
+			t.Fatal(kerr.ErrorForCode(code))
+		}
+		if got := l.written(t, from); got != "" {
+			t.Fatalf("batch %d was lost, and what counts is %s", which, got)
+		}
+	}
+	l.hook(nil, nil)
+	if code := create(t, c, "a", "b", "c", "d"); code != 0 || !strings.HasPrefix(l.written(t, from), "[BeginTransaction Topic") {
+		t.Errorf("%v: %s", kerr.ErrorForCode(code), l.written(t, from))
+	}
+}
+
 func TestANewLeaderTakesThePlaceOfATransactionWithoutAnEnd(t *testing.T) {
 	c, l := startSmall(t, 300)
 	from := l.EndOffset()

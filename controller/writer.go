@@ -80,6 +80,7 @@ type writer struct {
 	abandoning bool
 	queue      []*operation
 	pieces     []piece // of a metadata transaction, still to be appended
+	stamp      int64   // the latest timestamp that a batch was proposed with, whatever came of it
 	flights    []*flight
 }
 
@@ -281,9 +282,10 @@ func (w *writer) write(op *operation, rs []records.Record) {
 	w.append(b.Batch(), parent, encodeAuthors([]author{op.author(len(rs))}), w.settler(f))
 }
 
-// newBatch opens the batch that comes next. Its timestamp is later than that of the one before: it names a position.
+// newBatch opens the batch that comes next. Its timestamp is later than that of the one before: it names a position. It is also later
+// than that of any which was lost, so that parts of two attempts are not taken for one transaction (records.Sequence).
 func (w *writer) newBatch(now time.Time) *records.BatchBuilder {
-	return records.NewBatchBuilder(w.head.EndOffset(), w.term, max(now.UnixMilli(), w.head.Timestamp()+1))
+	return records.NewBatchBuilder(w.head.EndOffset(), w.term, max(now.UnixMilli(), w.head.Timestamp()+1, w.stamp+1))
 }
 
 // append proposes a batch planned on parent; head already holds its records.
@@ -300,6 +302,7 @@ func (w *writer) append(b records.Batch, parent *image.Image, who []byte, done f
 
 // propose hands a batch to the log.
 func (w *writer) propose(b records.Batch, parent, result *image.Image, who []byte, done func(error)) {
+	w.stamp = b.Timestamp()
 	w.commit.propose(proposal{base: b.BaseOffset(), epoch: b.LeaderEpoch(), length: len(b), crc: b.CRC(), parent: parent, result: result})
 	w.log.Append(b, who, done)
 }

@@ -157,6 +157,13 @@ type node struct {
 	mu    sync.Mutex
 	next  int64
 	epoch int32
+	stamp int64
+}
+
+// timestamp is that of the next batch.
+func (n *node) timestamp() int64 {
+	n.stamp++
+	return 1000 + n.stamp
 }
 
 func testConfig(t testing.TB, fs vfs.FS, dir string) (Config, *machine, chan error) {
@@ -255,7 +262,7 @@ func (n *node) takeOver() (int32, error) {
 func (n *node) leaderChange() records.Batch {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	b := records.NewBatchBuilder(n.next, n.epoch, 1000+n.next)
+	b := records.NewBatchBuilder(n.next, n.epoch, n.timestamp())
 	id := n.config.NodeID
 	if err := b.AddControl(&records.LeaderChange{LeaderID: id, Voters: []int32{id}, GrantingVoters: []int32{id}}); err != nil {
 		n.t.Fatal(err)
@@ -274,7 +281,7 @@ func (n *node) batch(name, value string, more ...records.Record) records.Batch {
 }
 
 func (n *node) build(name, value string, more ...records.Record) records.Batch {
-	b := records.NewBatchBuilder(n.next, n.epoch, 1000+n.next)
+	b := records.NewBatchBuilder(n.next, n.epoch, n.timestamp())
 	for _, r := range append([]records.Record{config(name, value)}, more...) {
 		if err := b.Add(r, 0); err != nil {
 			n.t.Fatal(err)

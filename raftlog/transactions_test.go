@@ -15,7 +15,7 @@ import (
 func (n *node) part(name string, begins, ends bool) records.Batch {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	b := records.NewBatchBuilder(n.next, n.epoch, 1000+n.next)
+	b := records.NewBatchBuilder(n.next, n.epoch, n.timestamp())
 	var all []records.Record
 	if begins {
 		all = append(all, &records.BeginTransaction{Name: &name})

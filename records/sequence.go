@@ -27,8 +27,8 @@ type Sequence struct {
 
 // held is what a Sequence holds back, all of its Epoch.
 type held struct {
-	batches int
-	end     int64
+	batches        int
+	end, timestamp int64
 }
 
 // Next takes a batch that was agreed on in the given term and returns how many batches count from
@@ -37,10 +37,14 @@ type held struct {
 // A batch comes next if its base offset is the end of the log, its leader epoch is the term, and it
 // either begins with the LeaderChange that opens the term or follows it. The first batch that
 // counts in a term thus is the one with the LeaderChange, so "follows it" means that the term is
-// that of the batch before. Or it goes on with what is held back. After ErrNotNext nothing has
+// that of the batch before.
+//
+// Or it goes on with what is held back: in the same term, at the offset after it, and with the next
+// timestamp. A leader that tries again once a transaction was cut off uses later timestamps (it
+// never uses one twice), so parts of two attempts do not make a whole. After ErrNotNext nothing has
 // changed.
 func (s *Sequence) Next(b Batch, term int32) (counts int, err error) {
-	goesOn := s.Holding() && b.BaseOffset() == s.held.end && term == s.Epoch && b.LeaderEpoch() == term && !b.Control()
+	goesOn := s.Holding() && b.BaseOffset() == s.held.end && b.Timestamp() == s.held.timestamp+1 && term == s.Epoch && b.LeaderEpoch() == term && !b.Control()
 	switch {
 	case goesOn:
 	case b.BaseOffset() != s.End && !skipOffsetCheck:
@@ -55,7 +59,7 @@ func (s *Sequence) Next(b Batch, term int32) (counts int, err error) {
 		s.held = held{}
 	}
 	s.held.batches++
-	s.held.end = b.EndOffset()
+	s.held.end, s.held.timestamp = b.EndOffset(), b.Timestamp()
 	if b.leavesOpen(goesOn) && !countCutOff {
 		return 0, nil
 	}
