@@ -2,6 +2,7 @@ package quorum
 
 import (
 	"errors"
+	"flag"
 	"fmt"
 	"slices"
 	"testing"
@@ -63,6 +64,8 @@ func failovers(b *testing.B, end func(*harness.Yakt)) {
 	b.ReportMetric(float64(pauses[len(pauses)-1].Milliseconds()), "ms/max")
 }
 
+var paceFlag = flag.Duration("pace", 0, "how long a round of SteadyLeader takes at least: something else is to keep the cores busy")
+
 // BenchmarkSteadyLeader loads three controllers with clients that create and delete topics, and counts the elections
 // nobody asked for. Run it for as long as that is to be known: -benchtime 1h.
 func BenchmarkSteadyLeader(b *testing.B) {
@@ -92,9 +95,11 @@ func BenchmarkSteadyLeader(b *testing.B) {
 		for i, admin := range admins {
 			all.Go(func() error { return change(admin, fmt.Sprintf("steady-%d", i)) })
 		}
+		round := time.After(*paceFlag)
 		if err := all.Wait(); err != nil {
 			b.Fatal(err)
 		}
+		<-round
 	}
 	after, err := q.Describe(b.Context())
 	if err != nil {
