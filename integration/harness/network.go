@@ -86,6 +86,23 @@ func (n *Network) Drop(from, to int) error {
 	return ip(fmt.Sprintf("-n %s neigh replace %s lladdr %s dev eth0 nud permanent", spaceName(os.Getpid(), from), n.addr(to), nowhere))
 }
 
+// Cut loses what a node sends to the other nodes, what they send to it, or both. The test process still reaches all of them.
+func (n *Network) Cut(i int, sent, received bool) error {
+	var errs []error
+	for other := range n.nodes {
+		if other == i {
+			continue
+		}
+		if sent {
+			errs = append(errs, n.Drop(i, other))
+		}
+		if received {
+			errs = append(errs, n.Drop(other, i))
+		}
+	}
+	return errors.Join(errs...)
+}
+
 // Unplug cuts a node off from everybody, the test process too.
 func (n *Network) Unplug(i int) error { return ip("link set " + cableName(os.Getpid(), i) + " down") }
 

@@ -100,6 +100,11 @@ func (p *Process) Wait(within time.Duration) error {
 // Signal sends one signal to the process.
 func (p *Process) Signal(s syscall.Signal) error { return syscall.Kill(p.cmd.Process.Pid, s) }
 
+// Freeze stops the process without its knowledge, until it is thawed.
+func (p *Process) Freeze() (thaw func() error, err error) {
+	return func() error { return p.Signal(syscall.SIGCONT) }, p.Signal(syscall.SIGSTOP)
+}
+
 // starts hands commands to a goroutine that keeps its thread for ever: the kernel counts a child's parent as dead when
 // the thread that started it ends.
 var starts = sync.OnceValue(func() chan func() {

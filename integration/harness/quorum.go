@@ -177,3 +177,26 @@ func (q *Quorum) Leader(t testing.TB) int {
 	})
 	return leader
 }
+
+// OneLeaderAnEpoch says whether every epoch was led by one node alone, as the nodes tell it in all that their processes have said.
+func OneLeaderAnEpoch(outputs ...string) error {
+	led := map[string]int{}
+	var errs []error
+	for i, output := range outputs {
+		for line := range strings.Lines(output) {
+			_, rest, ok := strings.Cut(line, `msg="active controller" epoch=`)
+			if !ok {
+				continue
+			}
+			epoch, _, _ := strings.Cut(rest, " ")
+			if before, ok := led[epoch]; ok && before != i {
+				errs = append(errs, fmt.Errorf("epoch %s was led by node %d and by node %d", epoch, before+1, i+1))
+			}
+			led[epoch] = i
+		}
+	}
+	if len(led) == 0 {
+		errs = append(errs, errors.New("no process says that it was the active controller"))
+	}
+	return errors.Join(errs...)
+}

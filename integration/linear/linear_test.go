@@ -165,7 +165,11 @@ func finish(t *testing.T, n *nemesis) {
 		}
 		c.conn.Close()
 	}
-	if err := n.leaders(); err != nil {
+	var outputs []string
+	for i := range n.outputs {
+		outputs = append(outputs, n.output(i))
+	}
+	if err := harness.OneLeaderAnEpoch(outputs...); err != nil {
 		n.problem("%v", err)
 	}
 	n.addSightings()

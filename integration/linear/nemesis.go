@@ -8,7 +8,6 @@ import (
 	"os"
 	"slices"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -71,30 +70,30 @@ var faults = []fault{
 		return n.starter(leader), err
 	}},
 	{name: "freeze the leader", over: true, do: func(n *nemesis, leader int) (func() error, error) {
-		return n.freeze(leader)
+		return n.quorum.Nodes[leader].Process().Freeze()
 	}},
 	{name: "freeze a follower", over: true, do: func(n *nemesis, leader int) (func() error, error) {
-		return n.freeze(n.follower(leader))
+		return n.quorum.Nodes[n.follower(leader)].Process().Freeze()
 	}},
 	{name: "freeze leader and follower", do: func(n *nemesis, leader int) (func() error, error) {
-		first, err := n.freeze(leader)
-		second, err2 := n.freeze(n.follower(leader))
+		first, err := n.quorum.Nodes[leader].Process().Freeze()
+		second, err2 := n.quorum.Nodes[n.follower(leader)].Process().Freeze()
 		return func() error { return errors.Join(first(), second()) }, errors.Join(err, err2)
 	}},
 	{name: "cut the leader from the others", network: true, over: true, do: func(n *nemesis, leader int) (func() error, error) {
-		return n.network.Heal, n.drop(leader, true, true)
+		return n.network.Heal, n.network.Cut(leader, true, true)
 	}},
 	{name: "cut a follower from the others", network: true, over: true, do: func(n *nemesis, leader int) (func() error, error) {
-		return n.network.Heal, n.drop(n.follower(leader), true, true)
+		return n.network.Heal, n.network.Cut(n.follower(leader), true, true)
 	}},
 	{name: "unplug the leader", network: true, over: true, do: func(n *nemesis, leader int) (func() error, error) {
 		return n.network.Heal, n.network.Unplug(leader)
 	}},
 	{name: "the leader is not heard", network: true, over: true, do: func(n *nemesis, leader int) (func() error, error) {
-		return n.network.Heal, n.drop(leader, true, false)
+		return n.network.Heal, n.network.Cut(leader, true, false)
 	}},
 	{name: "the leader does not hear", network: true, over: true, do: func(n *nemesis, leader int) (func() error, error) {
-		return n.network.Heal, n.drop(leader, false, true)
+		return n.network.Heal, n.network.Cut(leader, false, true)
 	}},
 	{name: "leader and follower do not hear each other", network: true, over: true, do: func(n *nemesis, leader int) (func() error, error) {
 		f := n.follower(leader)
@@ -104,7 +103,7 @@ var faults = []fault{
 		return n.network.Heal, n.network.Drop(n.follower(leader), leader)
 	}},
 	{name: "everybody is cut from everybody", network: true, do: func(n *nemesis, leader int) (func() error, error) {
-		return n.network.Heal, errors.Join(n.drop(leader, true, true), n.drop(n.follower(leader), true, true))
+		return n.network.Heal, errors.Join(n.network.Cut(leader, true, true), n.network.Cut(n.follower(leader), true, true))
 	}},
 	{name: slowLeader, network: true, do: func(n *nemesis, leader int) (func() error, error) {
 		return n.network.Heal, n.network.Slow(leader, 300)
@@ -207,55 +206,9 @@ func (n *nemesis) starter(nodes ...int) func() error {
 	}
 }
 
-// freeze stops a process without its knowledge.
-func (n *nemesis) freeze(i int) (func() error, error) {
-	p := n.quorum.Nodes[i].Process()
-	return func() error { return p.Signal(syscall.SIGCONT) }, p.Signal(syscall.SIGSTOP)
-}
-
-// drop loses what a node sends to the others, what they send to it, or both.
-func (n *nemesis) drop(i int, sent, received bool) error {
-	var errs []error
-	for other := range n.quorum.Nodes {
-		if other == i {
-			continue
-		}
-		if sent {
-			errs = append(errs, n.network.Drop(i, other))
-		}
-		if received {
-			errs = append(errs, n.network.Drop(other, i))
-		}
-	}
-	return errors.Join(errs...)
-}
-
 // output is all that the processes of a node have said.
 func (n *nemesis) output(i int) string {
 	return strings.Join(n.outputs[i], "") + n.quorum.Nodes[i].Process().Output().String()
-}
-
-// leaders says whether every epoch was led by one node alone, as the processes tell it in their logs.
-func (n *nemesis) leaders() error {
-	led := map[string]int{}
-	var errs []error
-	for i := range n.outputs {
-		for line := range strings.Lines(n.output(i)) {
-			_, rest, ok := strings.Cut(line, `msg="active controller" epoch=`)
-			if !ok {
-				continue
-			}
-			epoch, _, _ := strings.Cut(rest, " ")
-			if before, ok := led[epoch]; ok && before != i {
-				errs = append(errs, fmt.Errorf("epoch %s was led by node %d and by node %d", epoch, before+1, i+1))
-			}
-			led[epoch] = i
-		}
-	}
-	if len(led) == 0 {
-		errs = append(errs, errors.New("no process says that it was the active controller"))
-	}
-	return errors.Join(errs...)
 }
 
 // settle waits until every node has everything that was acknowledged.
