@@ -21,16 +21,20 @@ const (
 	creatorPace = 50 * time.Millisecond
 	// creatorRetry is the pause before the next controller is asked.
 	creatorRetry = 5 * time.Millisecond
+	// creatorPatience is how long one answer may take.
+	creatorPatience = 10 * time.Second
 )
 
 // creator creates one topic after another straight at the controllers, whichever of them leads, and notes what was
 // acknowledged and when. It speaks nothing but CreateTopics, which Apache's controllers answer too.
 type creator struct {
-	addrs []string
-	end   context.CancelFunc
-	done  chan struct{}
-	conn  *harness.Conn
-	at    int // in addrs, where conn leads or the next try goes
+	addrs    []string
+	pace     time.Duration // creatorPace or longer
+	patience time.Duration
+	end      context.CancelFunc
+	done     chan struct{}
+	conn     *harness.Conn
+	at       int // in addrs, where conn leads or the next try goes
 
 	mu      sync.Mutex
 	more    chan struct{} // closed at the next acknowledgement
@@ -41,8 +45,17 @@ type creator struct {
 
 // startCreator starts it; the topics' names begin with prefix.
 func startCreator(t testing.TB, addrs []string, prefix string) *creator {
+	return runCreator(t, &creator{addrs: addrs, pace: creatorPace, patience: creatorPatience}, prefix)
+}
+
+// startImpatientCreator is startCreator for controllers that may keep silent, with a pace of the test's own.
+func startImpatientCreator(t testing.TB, addrs []string, prefix string, pace time.Duration) *creator {
+	return runCreator(t, &creator{addrs: addrs, pace: pace, patience: silencePatience}, prefix)
+}
+
+func runCreator(t testing.TB, c *creator, prefix string) *creator {
 	ctx, cancel := context.WithCancel(context.Background())
-	c := &creator{addrs: addrs, end: cancel, done: make(chan struct{}), more: make(chan struct{}), created: map[string]string{}}
+	c.end, c.done, c.more, c.created = cancel, make(chan struct{}), make(chan struct{}), map[string]string{}
 	go func() {
 		defer close(c.done)
 		for n := 0; ctx.Err() == nil && c.err == nil; n++ {
@@ -65,7 +78,7 @@ func (c *creator) create(ctx context.Context, name string) {
 			close(c.more)
 			c.more = make(chan struct{})
 			c.mu.Unlock()
-			rest(ctx, creatorPace)
+			rest(ctx, c.pace)
 			return
 		case errors.Is(err, kerr.TopicAlreadyExists):
 			return // the answer to an earlier attempt was lost: nothing was acknowledged
@@ -74,7 +87,9 @@ func (c *creator) create(ctx context.Context, name string) {
 				c.conn.Close()
 				c.conn = nil
 			}
-			c.at = (c.at + 1) % len(c.addrs)
+			if c.at = (c.at + 1) % len(c.addrs); len(c.addrs) == 1 {
+				rest(ctx, c.pace) // there is nobody else to ask
+			}
 			rest(ctx, creatorRetry)
 		default:
 			c.mu.Lock()
@@ -106,7 +121,7 @@ func (c *creator) ask(ctx context.Context, name string) (id string, err error) {
 	topic := kmsg.NewCreateTopicsRequestTopic()
 	topic.Topic, topic.NumPartitions, topic.ReplicationFactor = name, 1, 1
 	req.Topics = append(req.Topics, topic)
-	resp, err := c.conn.Request(req)
+	resp, err := c.conn.RequestWithin(req, c.patience)
 	if err != nil {
 		return "", err
 	}
