@@ -19,7 +19,7 @@ import (
 type trio struct {
 	clusterID string
 	addrs     []string
-	kill      func(i int)
+	process   func(i int) *harness.Process
 	start     func(i int)
 }
 
@@ -29,7 +29,7 @@ func yaktTrio(b *testing.B) *trio {
 	for _, y := range q.Nodes {
 		t.addrs = append(t.addrs, y.Addr)
 	}
-	t.kill = func(i int) { q.Nodes[i].Kill() }
+	t.process = func(i int) *harness.Process { return q.Nodes[i].Process() }
 	t.start = func(i int) { q.Nodes[i].Start(b) }
 	return t
 }
@@ -48,7 +48,7 @@ func apacheTrio(b *testing.B) *trio {
 	t.start = func(i int) {
 		processes[i] = harness.StartProcess(b, fmt.Sprintf("Apache's controller %d", i+1), java(b, Current, brokerHeap, brokerLogLevel, logToStdout, brokerMain, files[i]))
 	}
-	t.kill = func(i int) { processes[i].Kill() }
+	t.process = func(i int) *harness.Process { return processes[i] }
 	for i, addr := range t.addrs {
 		dir := harness.TempDir(b)
 		files[i] = filepath.Join(dir, "controller.properties")
@@ -96,8 +96,23 @@ func (t *trio) whole(b *testing.B) (leader int) {
 	return leader
 }
 
-// BenchmarkFailoverBesideApache kills the active controller of three, YAKt's and Apache's in turn, and takes the time
-// until a client that asks one controller after another has its next create acknowledged. One iteration is one kill.
+// serve starts three brokers beneath the controllers and a producer.
+func (t *trio) serve(b *testing.B) (brokers []*Broker, steady *steadyProducer) {
+	for i := range 3 {
+		broker := newBroker(b, Current, int32(101+i), "controller.quorum.bootstrap.servers="+strings.Join(t.addrs, ","))
+		Tool(b, Current, storageTool, "format", "-t", t.clusterID, "-c", broker.file)
+		broker.Start(b)
+		brokers = append(brokers, broker)
+	}
+	for _, broker := range brokers {
+		broker.WaitServing(b)
+	}
+	return brokers, startSteadyProducer(b, brokers[0], partitionsEach, 3)
+}
+
+// BenchmarkFailoverBesideApache ends the active controller of three, YAKt's and Apache's in turn, beneath three brokers with a
+// producer: by kill -9, and by SIGTERM. Of each it takes the longest time that a client that asks one controller after another
+// has to wait for the next acknowledged create. One iteration is one end.
 func BenchmarkFailoverBesideApache(b *testing.B) {
 	for _, controllers := range []struct {
 		name  string
@@ -106,26 +121,42 @@ func BenchmarkFailoverBesideApache(b *testing.B) {
 		b.Run(controllers.name, func(b *testing.B) {
 			t := controllers.start(b)
 			t.whole(b)
-			harness.StartStandInOf(b, t.clusterID, 101, t.addrs...)
-			var pauses []time.Duration
-			for b.Loop() {
-				b.StopTimer()
-				dead := t.whole(b)
-				c := startCreator(b, t.addrs, fmt.Sprintf("kill-%d-", len(pauses)))
-				c.waitFor(b, 2)
-				b.StartTimer()
-				killed := time.Now()
-				t.kill(dead)
-				c.waitFor(b, 2)
-				b.StopTimer()
-				pauses = append(pauses, c.longestSince(killed))
-				c.stop(b)
-				t.start(dead)
-				b.StartTimer()
+			brokers, steady := t.serve(b)
+			b.Run("kill", func(b *testing.B) { t.failover(b, "kill", steady, (*harness.Process).Kill) })
+			b.Run("stop", func(b *testing.B) {
+				t.failover(b, "stop", steady, func(p *harness.Process) { _ = p.Stop(time.Minute) }) // a JVM's status is 143
+			})
+			for _, broker := range brokers {
+				broker.CheckUp(b)
 			}
-			slices.Sort(pauses)
-			b.ReportMetric(float64(pauses[len(pauses)/2].Milliseconds()), "ms/median")
-			b.ReportMetric(float64(pauses[len(pauses)-1].Milliseconds()), "ms/max")
 		})
 	}
+}
+
+// failover ends the active controller, again and again.
+func (t *trio) failover(b *testing.B, how string, steady *steadyProducer, end func(*harness.Process)) {
+	var pauses []time.Duration
+	steady.pause()
+	for b.Loop() {
+		b.StopTimer()
+		leads := t.whole(b)
+		c := startCreator(b, t.addrs, fmt.Sprintf("%s-%d-", how, len(pauses)))
+		c.waitFor(b, 2)
+		b.StartTimer()
+		began := time.Now()
+		end(t.process(leads))
+		c.waitFor(b, 2)
+		b.StopTimer()
+		pauses = append(pauses, c.longestSince(began))
+		c.stop(b)
+		t.start(leads)
+		b.StartTimer()
+	}
+	b.StopTimer()
+	steady.waitFor(b, aFew)
+	slices.Sort(pauses)
+	b.ReportMetric(float64(pauses[len(pauses)/2].Milliseconds()), "ms/median")
+	b.ReportMetric(float64(pauses[len(pauses)-1].Milliseconds()), "ms/max")
+	b.ReportMetric(float64(steady.pause().Milliseconds()), "ms/producer-max")
+	b.Logf("%v", pauses)
 }

@@ -28,7 +28,7 @@ type steadyProducer struct {
 	err     error
 }
 
-func startSteadyProducer(t *testing.T, b *Broker, partitions int32, replicas int16) *steadyProducer {
+func startSteadyProducer(t testing.TB, b *Broker, partitions int32, replicas int16) *steadyProducer {
 	t.Helper()
 	s := &steadyProducer{topic: "steady", done: make(chan struct{}), last: time.Now()}
 	client := b.Client(t)
@@ -78,7 +78,7 @@ func (s *steadyProducer) acknowledged() int {
 }
 
 // waitFor waits for n more acknowledgements.
-func (s *steadyProducer) waitFor(t *testing.T, n int) {
+func (s *steadyProducer) waitFor(t testing.TB, n int) {
 	t.Helper()
 	enough := s.acknowledged() + n
 	harness.Eventually(t, time.Minute, fmt.Sprintf("%d records acknowledged", enough), func() error {
@@ -99,7 +99,7 @@ func (s *steadyProducer) pause() time.Duration {
 }
 
 // stop ends the producer and returns how many records were acknowledged.
-func (s *steadyProducer) stop(t *testing.T) int {
+func (s *steadyProducer) stop(t testing.TB) int {
 	t.Helper()
 	s.end()
 	<-s.done
