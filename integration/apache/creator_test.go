@@ -29,7 +29,7 @@ const (
 // acknowledged and when. It speaks nothing but CreateTopics, which Apache's controllers answer too.
 type creator struct {
 	addrs    []string
-	pace     time.Duration // creatorPace or longer
+	pace     time.Duration // the pause after a create that was answered
 	patience time.Duration
 	end      context.CancelFunc
 	done     chan struct{}
@@ -46,6 +46,11 @@ type creator struct {
 // startCreator starts it; the topics' names begin with prefix.
 func startCreator(t testing.TB, addrs []string, prefix string) *creator {
 	return runCreator(t, &creator{addrs: addrs, pace: creatorPace, patience: creatorPatience}, prefix)
+}
+
+// startQuickCreator is startCreator without a pause that would be part of what is measured.
+func startQuickCreator(t testing.TB, addrs []string, prefix string) *creator {
+	return runCreator(t, &creator{addrs: addrs, pace: time.Millisecond, patience: creatorPatience}, prefix)
 }
 
 // startImpatientCreator is startCreator for controllers that may keep silent, with a pace of the test's own.

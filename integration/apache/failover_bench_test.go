@@ -140,7 +140,7 @@ func (t *trio) failover(b *testing.B, how string, steady *steadyProducer, end fu
 	for b.Loop() {
 		b.StopTimer()
 		leads := t.whole(b)
-		c := startCreator(b, t.addrs, fmt.Sprintf("%s-%d-", how, len(pauses)))
+		c := startQuickCreator(b, t.addrs, fmt.Sprintf("%s-%d-", how, len(pauses)))
 		c.waitFor(b, 2)
 		b.StartTimer()
 		began := time.Now()
