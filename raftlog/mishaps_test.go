@@ -117,22 +117,13 @@ func (s *storm) transfer(int) func() {
 }
 
 // expendable says that all are members and vote, so that one directory may be lost, and who leads. A second one may not be
-// before the first is replaced, no quorum of three survives two, nor before all have heard of that: raft gives no vote to a
-// candidate that the voter does not know as a member.
+// before the first is replaced: no quorum of three survives two. Not all have to have heard of that.
 func (s *storm) expendable() *member {
 	l := s.verified()
 	if l == nil {
 		return nil
 	}
-	members, index := l.membership()
-	for _, m := range s.members() {
-		if m == nil {
-			return nil
-		}
-		if _, knows := m.membership(); knows != index {
-			return nil
-		}
-	}
+	members, _ := l.membership()
 	for _, v := range members.Servers {
 		if v.Suffrage != raft.Voter || s.gone[v.ID] {
 			return nil

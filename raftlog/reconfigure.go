@@ -15,7 +15,7 @@ import (
 // who answers at the address. Both name the configuration that they change, so that raft refuses if it is no longer that one.
 //
 // A node that is removed is sent the entry that says so, once, and nothing after it; one that was down asks (watchMembership).
-// It cannot disturb: raft's voters answer a pre-vote only to members, and a node that has the entry elects nobody. It asks nobody
+// It cannot disturb: voters answer a pre-vote only to members and to whose log is as long as theirs, and a node that has the entry elects nobody. It asks nobody
 // to be let in again either (join.go). Its directory stays whole, so that it may be added again as who it was.
 
 // AddVoter lets a running node into the quorum, as a non-voter: it votes once it has caught up, by the promoter. It returns when

@@ -20,6 +20,7 @@ import (
 //   - Every answer of a follower tells how far it is.
 //   - RequestPreVote is passed on: raft switches pre-vote off, silently, for a transport that lacks it. But who knows that it was
 //     removed asks nobody.
+//   - A voter that lags gives its vote to a candidate that it has not heard of (votes.go).
 //   - A leader whose disk hangs sends nothing.
 //   - A sole voter is told to stand for election at once.
 //
@@ -36,6 +37,7 @@ type transport struct {
 	outcast  func() bool
 	peers    *peers
 	hangs    func() bool   // whether this node's disk does
+	incoming func(any)     // sees a request before raft does
 	patience time.Duration // with a leader that is silent
 	logger   *slog.Logger
 	ready    chan struct{} // closed when the log can be told who leads; RPCs wait until then
@@ -61,7 +63,7 @@ func newTransport(stream *streams, addr string, peers *peers, leads func(raft.Se
 			Stream: stream, MaxPool: 3, Timeout: 10 * time.Second, Logger: newRaftLogger(logger), MsgpackUseNewTimeFormat: true,
 		}),
 		streams: stream, addr: raft.ServerAddress(addr), rpcs: make(chan raft.RPC), leads: leads, outcast: outcast, peers: peers,
-		patience: patience, logger: logger, hangs: func() bool { return false },
+		patience: patience, logger: logger, hangs: func() bool { return false }, incoming: func(any) {},
 		ready: make(chan struct{}), done: make(chan struct{}),
 	}
 	t.stopped.Go(t.pump)
@@ -90,6 +92,7 @@ func (t *transport) pump() {
 
 // pass has raft answer one RPC; false when the transport is closed.
 func (t *transport) pass(rpc raft.RPC) bool {
+	t.incoming(rpc.Command)
 	answer := make(chan raft.RPCResponse, 1)
 	asked := raft.RPC{Command: rpc.Command, Reader: rpc.Reader, RespChan: answer}
 	defer t.watchInstall(&asked)()
