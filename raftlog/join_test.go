@@ -4,9 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"net"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -402,6 +405,80 @@ func TestLeaderDiesWhileANodeJoins(t *testing.T) {
 		c.net.isolate(address(0), false)
 		c.converge()
 	})
+}
+
+// TestJoinerThatIsElectedBeforeItHearsThatItWasLetIn takes over: the answer is lost, and nobody else could tell it again.
+func TestJoinerThatIsElectedBeforeItHearsThatItWasLetIn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := growing(t)
+		l := c.nodes[0]
+		c.mustEnter(1, 0)
+		c.voters(l, 1, 2)
+		joined := make(chan *node, 1)
+		var dials atomic.Int32
+		go func() {
+			n, err := c.open(2, func(config *Config) {
+				config.Peers = peersOf(0)
+				dial := config.Dial
+				config.Dial = func(ctx context.Context, to string) (net.Conn, error) {
+					if to != address(0) {
+						return dial(ctx, to)
+					}
+					switch dials.Add(1) {
+					case 1: // whether it would be let in
+						return dial(ctx, to)
+					case 2:
+						conn, err := dial(ctx, to)
+						return &oneWay{Conn: conn}, err
+					}
+					return nil, net.ErrClosed
+				}
+			})
+			if err != nil {
+				t.Error(err)
+			}
+			joined <- n
+		}()
+		c.voters(l, 1, 2, 3)
+		time.Sleep(2 * joinPause) // virtual
+		select {
+		case <-joined:
+			t.Fatal("it was told")
+		default:
+		}
+		members, _ := l.membership()
+		if err := l.transferTo(members.Servers[2]); err != nil {
+			t.Fatal(err)
+		}
+		n := <-joined
+		if n == nil {
+			t.FailNow()
+		}
+		c.nodes[2] = n
+		n.lead()
+		n.set("a", "1")
+		await(t, c.nodes[1], "it is followed", func() bool { return c.nodes[1].machine.get("a") == "1" })
+	})
+}
+
+// oneWay is a joiner's connection that fails once the request has been sent.
+type oneWay struct {
+	net.Conn
+	writes int
+}
+
+// Write implements net.Conn.
+func (c *oneWay) Write(p []byte) (int, error) {
+	c.writes++
+	return c.Conn.Write(p)
+}
+
+// Read implements net.Conn.
+func (c *oneWay) Read(p []byte) (int, error) {
+	if c.writes > 1 { // its hello was the first
+		return 0, io.ErrUnexpectedEOF
+	}
+	return c.Conn.Read(p)
 }
 
 func TestWhoIsNotLetIn(t *testing.T) {
