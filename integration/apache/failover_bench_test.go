@@ -38,10 +38,8 @@ func yaktTrio(b *testing.B) *trio {
 func apacheTrio(b *testing.B) *trio {
 	t := &trio{clusterID: "MkU3OEVBNTcwNTJENDM2Qk"}
 	tools := OpenToolbox(b)
-	var voters []string
-	for i := range 3 {
+	for range 3 {
 		t.addrs = append(t.addrs, harness.FreeAddr(b))
-		voters = append(voters, fmt.Sprintf("%d@%s", i+1, t.addrs[i]))
 	}
 	processes := make([]*harness.Process, 3)
 	files := make([]string, 3)
@@ -54,7 +52,7 @@ func apacheTrio(b *testing.B) *trio {
 		files[i] = filepath.Join(dir, "controller.properties")
 		text := strings.Join([]string{
 			"process.roles=controller", fmt.Sprintf("node.id=%d", i+1), "listeners=CONTROLLER://" + addr, "controller.listener.names=CONTROLLER",
-			"controller.quorum.voters=" + strings.Join(voters, ","), "log.dirs=" + filepath.Join(dir, "data"),
+			t.voters(), "log.dirs=" + filepath.Join(dir, "data"),
 		}, "\n") + "\n"
 		if err := os.WriteFile(files[i], []byte(text), 0o644); err != nil {
 			b.Fatal(err)
@@ -63,6 +61,15 @@ func apacheTrio(b *testing.B) *trio {
 		t.start(i)
 	}
 	return t
+}
+
+// voters is how controllers and brokers are told who the voters are.
+func (t *trio) voters() string {
+	var voters []string
+	for i, addr := range t.addrs {
+		voters = append(voters, fmt.Sprintf("%d@%s", i+1, addr))
+	}
+	return "controller.quorum.voters=" + strings.Join(voters, ",")
 }
 
 // describe asks every controller until the active one says how far each voter is.
@@ -96,10 +103,10 @@ func (t *trio) whole(b *testing.B) (leader int) {
 	return leader
 }
 
-// serve starts three brokers beneath the controllers and a producer.
+// serve starts three brokers beneath the controllers and a producer. They are told the voters, as Apache's static quorum wants it.
 func (t *trio) serve(b *testing.B) (brokers []*Broker, steady *steadyProducer) {
 	for i := range 3 {
-		broker := newBroker(b, Current, int32(101+i), "controller.quorum.bootstrap.servers="+strings.Join(t.addrs, ","))
+		broker := newBroker(b, Current, int32(101+i), t.voters())
 		Tool(b, Current, storageTool, "format", "-t", t.clusterID, "-c", broker.file)
 		broker.Start(b)
 		brokers = append(brokers, broker)
