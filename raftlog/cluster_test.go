@@ -90,17 +90,23 @@ func (c *cluster) stop(i int) {
 // leader waits for one of the nodes to lead and takes over on it.
 func (c *cluster) leader(among ...int) *node {
 	c.t.Helper()
-	for range 600 {
+	n := c.elected(among...)
+	n.lead()
+	return n
+}
+
+// elected waits for one of the nodes to lead, and returns it within a millisecond.
+func (c *cluster) elected(among ...int) *node {
+	c.t.Helper()
+	for range 30_000 {
 		for _, i := range among {
-			if c.nodes[i] == nil {
+			if n := c.nodes[i]; n == nil {
 				continue
-			}
-			if _, ok := c.nodes[i].Leading(); ok {
-				c.nodes[i].lead()
-				return c.nodes[i]
+			} else if _, ok := n.Leading(); ok {
+				return n
 			}
 		}
-		time.Sleep(50 * time.Millisecond) // virtual
+		time.Sleep(time.Millisecond) // virtual
 	}
 	c.t.Fatal("nobody leads")
 	return nil

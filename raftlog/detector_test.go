@@ -6,21 +6,6 @@ import (
 	"time"
 )
 
-// leads waits, on the virtual clock, until one of the nodes has been elected.
-func (c *cluster) leads(among ...int) *node {
-	c.t.Helper()
-	for range 10_000 {
-		for _, i := range among {
-			if _, ok := c.nodes[i].Leading(); ok {
-				return c.nodes[i]
-			}
-		}
-		time.Sleep(time.Millisecond) // virtual
-	}
-	c.t.Fatal("nobody leads")
-	return nil
-}
-
 // TestEndedLeaderIsReplacedAtOnce: whoever is asked first, and whether or not it can win.
 func TestEndedLeaderIsReplacedAtOnce(t *testing.T) {
 	for range 3 { // the leader is another one now and then
@@ -32,7 +17,7 @@ func TestEndedLeaderIsReplacedAtOnce(t *testing.T) {
 			dead := c.index(l)
 			start := time.Now()
 			c.net.die(address(dead))
-			next := c.leads(c.others(l)...)
+			next := c.elected(c.others(l)...)
 			if took := time.Since(start); took > l.config.LeaderTimeout/4 {
 				t.Errorf("the next leader was elected after %v", took)
 			}
@@ -59,7 +44,7 @@ func TestFirstInTurnMayLackTheLastWrite(t *testing.T) {
 		start := time.Now()
 		c.net.die(address(c.index(l)))
 		resume()
-		next := c.leads(c.others(l)...)
+		next := c.elected(c.others(l)...)
 		if c.index(next) == first {
 			t.Fatal("the one that was to lack the write was elected")
 		}
@@ -93,7 +78,7 @@ func TestOnlyAnEndedLeaderIsReplacedAtOnce(t *testing.T) {
 		}
 		start := time.Now()
 		c.net.isolate(address(c.index(l)), true)
-		c.leads(c.others(l)...)
+		c.elected(c.others(l)...)
 		if took := time.Since(start); took < l.config.LeaderTimeout/2 {
 			t.Errorf("an unreachable leader was replaced after %v", took)
 		}

@@ -40,7 +40,7 @@ func TestLeaderFallsSilentInTheMiddleOfASnapshot(t *testing.T) {
 			t.Fatal("the snapshot got through: it is too small for this test")
 		}
 		start := time.Now()
-		next := c.leads(c.others(l)...)
+		next := c.elected(c.others(l)...)
 		if took := time.Since(start); took > 6*l.config.LeaderTimeout {
 			t.Errorf("the next leader was elected after %v", took)
 		}
