@@ -234,7 +234,7 @@ func (s *streams) Addr() net.Addr {
 type trackedConn struct {
 	net.Conn
 	from *streams
-	peer raft.ServerID // who opened it and speaks raft on it; empty otherwise
+	peer raft.ServerID // who opened it and speaks raft on it, empty otherwise; under from's lock
 }
 
 // Close implements net.Conn. raft closes what another node opened only when reading from it has failed.
@@ -242,10 +242,11 @@ func (c *trackedConn) Close() error {
 	c.from.mu.Lock()
 	_, was := c.from.open[c]
 	delete(c.from.open, c)
+	peer := c.peer
 	c.from.mu.Unlock()
 	err := c.Conn.Close()
-	if was && c.peer != "" {
-		c.from.ended(c.peer)
+	if was && peer != "" {
+		c.from.ended(peer)
 	}
 	return err
 }
