@@ -29,6 +29,13 @@ func (f quorumFlags) context() (context.Context, context.CancelFunc) {
 	return context.WithTimeout(context.Background(), f.Timeout)
 }
 
+// within runs a command for as long as --timeout says.
+func (f quorumFlags) within(run func(ctx context.Context, stdout io.Writer) error) error {
+	ctx, cancel := f.context()
+	defer cancel()
+	return run(ctx, os.Stdout)
+}
+
 // dial opens a connection that lasts as long as ctx.
 func dial(ctx context.Context, addr string) (conn net.Conn, closeConn func(), err error) {
 	conn, err = new(net.Dialer).DialContext(ctx, "tcp", addr)
@@ -55,11 +62,7 @@ type quorumAddCmd struct {
 }
 
 // Run is what kong calls.
-func (c *quorumAddCmd) Run() error {
-	ctx, cancel := c.context()
-	defer cancel()
-	return c.run(ctx, os.Stdout)
-}
+func (c *quorumAddCmd) Run() error { return c.within(c.run) }
 
 func (c *quorumAddCmd) run(ctx context.Context, stdout io.Writer) error {
 	p, err := parsePeer(c.Node, "/")
@@ -114,11 +117,7 @@ type quorumRemoveCmd struct {
 }
 
 // Run is what kong calls.
-func (c *quorumRemoveCmd) Run() error {
-	ctx, cancel := c.context()
-	defer cancel()
-	return c.run(ctx, os.Stdout)
-}
+func (c *quorumRemoveCmd) Run() error { return c.within(c.run) }
 
 func (c *quorumRemoveCmd) run(ctx context.Context, stdout io.Writer) error {
 	q, err := c.describe(ctx)
@@ -226,11 +225,7 @@ type quorumTransferCmd struct {
 }
 
 // Run is what kong calls.
-func (c *quorumTransferCmd) Run() error {
-	ctx, cancel := c.context()
-	defer cancel()
-	return c.run(ctx, os.Stdout)
-}
+func (c *quorumTransferCmd) Run() error { return c.within(c.run) }
 
 func (c *quorumTransferCmd) run(ctx context.Context, stdout io.Writer) error {
 	for addr := c.Server; ; {
