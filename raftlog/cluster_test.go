@@ -344,6 +344,42 @@ func TestDeposedLeaderComesBack(t *testing.T) {
 	})
 }
 
+// TestDeposedLeaderSendsNothing: one node is down for so long that raft tries each ten seconds to reach it, and then leadership is handed
+// over. The next try is due when the node is back, and the next leader does not reach it. It is not to be sent a snapshot of what the next
+// leader has committed, in the old term: it has no entry before that then, and the next leader none that it would take.
+func TestDeposedLeaderSendsNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(t)
+		l := c.leader(0, 1, 2)
+		l.set("a", "1")
+		c.converge()
+		others := c.others(l)
+		next, down := c.nodes[others[0]], others[1]
+		c.stop(down)
+		l.set("b", "1")
+		time.Sleep(time.Minute) // virtual
+		if err := l.transfer(); err != nil {
+			t.Fatal(err)
+		}
+		next.lead()
+		for i := range 3 {
+			value := fmt.Sprint(2 + i)
+			next.set("a", value)
+			await(t, l, "it follows", func() bool { return l.machine.get("a") == value })
+			l.snapshot()
+		}
+		c.net.sever(address(others[0]), address(down))
+		n := c.start(down)
+		had := n.raft.LastIndex()
+		time.Sleep(15 * time.Second) // virtual
+		if has := n.raft.LastIndex(); has != had {
+			t.Errorf("its last entry was %d and is %d", had, has)
+		}
+		c.net.mend(address(others[0]), address(down))
+		c.converge()
+	})
+}
+
 // TestRefusedThenCommittedIsDropped: while leadership is being transferred raft refuses proposals, and if the transfer
 // fails it commits the next one in the same term. That one was planned on top of the refused one: it must not count.
 func TestRefusedThenCommittedIsDropped(t *testing.T) {

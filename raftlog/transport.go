@@ -22,6 +22,9 @@ import (
 //     removed asks nobody.
 //   - A voter that lags gives its vote to a candidate that it has not heard of (votes.go).
 //   - A leader whose disk hangs sends nothing.
+//   - Nor does one that was deposed. raft's replication to a follower that cannot be reached may wait for ten seconds before it looks whether it
+//     has to stop, and then it sends, in the old term, what the log has by then, the next leader's entries and snapshots included. A follower that
+//     has not heard of the next term takes them, and may have a snapshot then that the next leader finds no way on from.
 //   - A sole voter is told to stand for election at once.
 //
 // Heartbeats do not take raft's fast path, which handles them on the connection's goroutine beside raft's main one: a
@@ -36,8 +39,9 @@ type transport struct {
 	leads    func(id raft.ServerID, term uint64, addr []byte)
 	outcast  func() bool
 	peers    *peers
-	hangs    func() bool   // whether this node's disk does
-	incoming func(any)     // sees a request before raft does
+	hangs    func() bool // whether this node's disk does
+	incoming func(any)   // sees a request before raft does
+	leading  func() (term int32, leads bool)
 	patience time.Duration // with a leader that is silent
 	logger   *slog.Logger
 	ready    chan struct{} // closed when the log can be told who leads; RPCs wait until then
@@ -52,7 +56,10 @@ var (
 	_ raft.WithClose   = (*transport)(nil)
 )
 
-var errDiskHangs = errors.New("raftlog: the disk hangs")
+var (
+	errDiskHangs = errors.New("raftlog: the disk hangs")
+	errDeposed   = errors.New("raftlog: no longer the leader of this term")
+)
 
 // newTransport serves RPCs that come in over stream. leads is called, from one goroutine, with whoever is known to lead a term,
 // and with what EncodePeer made of its address. While outcast, nobody is asked for a vote.
@@ -63,7 +70,7 @@ func newTransport(stream *streams, addr string, peers *peers, leads func(raft.Se
 			Stream: stream, MaxPool: 3, Timeout: 10 * time.Second, Logger: newRaftLogger(logger), MsgpackUseNewTimeFormat: true,
 		}),
 		streams: stream, addr: raft.ServerAddress(addr), rpcs: make(chan raft.RPC), leads: leads, outcast: outcast, peers: peers,
-		patience: patience, logger: logger, hangs: func() bool { return false }, incoming: func(any) {},
+		patience: patience, logger: logger, hangs: func() bool { return false }, incoming: func(any) {}, leading: func() (int32, bool) { return 0, false },
 		ready: make(chan struct{}), done: make(chan struct{}),
 	}
 	t.stopped.Go(t.pump)
@@ -158,9 +165,26 @@ func (t *transport) DecodePeer(b []byte) raft.ServerAddress { return raft.Server
 // SetHeartbeatHandler does nothing, see above.
 func (t *transport) SetHeartbeatHandler(func(raft.RPC)) {}
 
-func (t *transport) AppendEntries(id raft.ServerID, addr raft.ServerAddress, req *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse) error {
+// maySend says whether this node may send as the leader of a term. What raft has put into a request before was the log of that leader, if it
+// still is.
+func (t *transport) maySend(term uint64) error {
+	select {
+	case <-t.ready:
+	default:
+		return errDeposed // raft has only just been started
+	}
 	if t.hangs() {
 		return errDiskHangs
+	}
+	if now, leads := t.leading(); !leads || uint64(now) != term {
+		return errDeposed
+	}
+	return nil
+}
+
+func (t *transport) AppendEntries(id raft.ServerID, addr raft.ServerAddress, req *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse) error {
+	if err := t.maySend(req.Term); err != nil {
+		return err
 	}
 	start := time.Now()
 	err := t.inner.AppendEntries(id, target(id, addr), req, resp)
@@ -175,7 +199,7 @@ func (t *transport) AppendEntriesPipeline(id raft.ServerID, addr raft.ServerAddr
 	if err != nil {
 		return nil, err
 	}
-	p := &pipeline{AppendPipeline: inner, hangs: t.hangs, answers: make(chan raft.AppendFuture), done: make(chan struct{})}
+	p := &pipeline{AppendPipeline: inner, maySend: t.maySend, answers: make(chan raft.AppendFuture), done: make(chan struct{})}
 	p.stopped.Go(func() { p.relay(id, t.peers) })
 	return p, nil
 }
@@ -193,6 +217,9 @@ func (t *transport) RequestPreVote(id raft.ServerID, addr raft.ServerAddress, re
 }
 
 func (t *transport) InstallSnapshot(id raft.ServerID, addr raft.ServerAddress, req *raft.InstallSnapshotRequest, resp *raft.InstallSnapshotResponse, data io.Reader) error {
+	if err := t.maySend(req.Term); err != nil {
+		return err
+	}
 	return t.inner.InstallSnapshot(id, target(id, addr), req, resp, data)
 }
 
@@ -214,7 +241,7 @@ func (t *transport) Close() error {
 // A pipeline looks at the answers of raft's pipeline on their way to raft.
 type pipeline struct {
 	raft.AppendPipeline
-	hangs   func() bool
+	maySend func(term uint64) error
 	answers chan raft.AppendFuture
 	done    chan struct{}
 	stopped sync.WaitGroup
@@ -241,8 +268,8 @@ func (p *pipeline) relay(id raft.ServerID, peers *peers) {
 
 // AppendEntries implements raft.AppendPipeline.
 func (p *pipeline) AppendEntries(req *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse) (raft.AppendFuture, error) {
-	if p.hangs() {
-		return nil, errDiskHangs
+	if err := p.maySend(req.Term); err != nil {
+		return nil, err
 	}
 	return p.AppendPipeline.AppendEntries(req, resp)
 }
