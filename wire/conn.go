@@ -72,6 +72,7 @@ type call struct {
 	release func()        // gives back the memory the request was allowed
 	done    chan struct{} // closed when answer or err is there
 	answer  *[]byte       // a whole frame, from frames
+	last    bool          // no further request is taken once it is written
 	err     error
 }
 
@@ -330,7 +331,10 @@ func (c *call) complete() {
 	defer close(c.done)
 	defer c.release()
 	resp, err := c.finish()
-	if err == nil && resp == nil {
+	switch {
+	case resp != nil && err != nil:
+		c.last, err = true, nil
+	case resp == nil && err == nil:
 		err = errors.New("no answer")
 	}
 	if err == nil {
@@ -396,8 +400,11 @@ func (c *conn) writeLoop() {
 			*out = append(*out, *call.answer...)
 			recycle(call.answer)
 		}
-		if len(c.calls) == 0 || len(*out) > writePiece {
+		if call.last || len(c.calls) == 0 || len(*out) > writePiece {
 			flush()
+		}
+		if call.last {
+			c.drain()
 		}
 	}
 	flush()

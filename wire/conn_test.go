@@ -65,6 +65,29 @@ func TestAnswersComeInTheOrderOfRequestsWhateverFinishesFirst(t *testing.T) {
 	}
 }
 
+// TestAnAnswerWithAnErrorIsTheLast: it arrives, and then the connection ends, with what was asked after it unanswered.
+func TestAnAnswerWithAnErrorIsTheLast(t *testing.T) {
+	server, addr := start(t, Config{Handler: &handler{testVersions, func(_ context.Context, _ Caller, req kmsg.Request) (kmsg.Response, error) {
+		if topicOf(req) == "last" {
+			return emptyAnswer(req), errors.New("ask somebody else")
+		}
+		return emptyAnswer(req), nil
+	}}})
+	nc := dial(t, addr)
+	send(t, nc, request(metadata("first"), 12, 0))
+	receive(t, nc)
+	send(t, nc, request(metadata("last"), 12, 1))
+	if correlation, _ := receive(t, nc); correlation != 1 {
+		t.Fatalf("answer to %d", correlation)
+	}
+	if n, err := io.Copy(io.Discard, nc); n != 0 || err != nil {
+		t.Errorf("%d bytes more, and then %v", n, err)
+	}
+	if failed := server.counters.failed.Load(); failed != 0 {
+		t.Errorf("%d handlers failed", failed)
+	}
+}
+
 // beginner is a Handler under which requests happen in order.
 type beginner struct {
 	*handler

@@ -66,7 +66,7 @@ type Handler interface {
 	// Handle answers one request. It may keep the request, and is called from many goroutines at once, also
 	// for one connection. The response's version is set by the caller of Handle. ctx ends with the
 	// connection, or when a shutdown runs out of patience; Handle has to return then.
-	// An error ends the connection and is its logged reason.
+	// An error ends the connection and is its logged reason. With an answer it ends it after that, and all is well.
 	Handle(ctx context.Context, from Caller, req kmsg.Request) (kmsg.Response, error)
 }
 
