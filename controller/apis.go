@@ -26,7 +26,7 @@ var apis map[int16]api
 func init() { // the envelope's handler looks into the table
 	apis = map[int16]api{
 		kmsg.Fetch.Int16():                      {min: 4, max: 18, begin: fetch},
-		kmsg.Metadata.Int16():                   {min: 0, max: 13, query: asking(query.Metadata)},
+		kmsg.Metadata.Int16():                   {min: 0, max: 13, begin: metadata},
 		kmsg.FindCoordinator.Int16():            {min: 0, max: 6, query: asking(query.FindCoordinator)},
 		kmsg.ListGroups.Int16():                 {min: 0, max: 5, query: asking(query.ListGroups)},
 		kmsg.ApiVersions.Int16():                {min: 0, max: 4, query: asking(query.APIVersions)},
@@ -46,7 +46,7 @@ func init() { // the envelope's handler looks into the table
 		kmsg.AlterPartition.Int16():             {min: 2, max: 3, plan: planning(plan.AlterPartition)},
 		kmsg.Envelope.Int16():                   {min: 0, max: 0, begin: envelope},
 		kmsg.FetchSnapshot.Int16():              {min: 0, max: 1, begin: fetchSnapshot},
-		kmsg.DescribeCluster.Int16():            {min: 0, max: 2, query: asking(query.DescribeCluster)},
+		kmsg.DescribeCluster.Int16():            {min: 0, max: 2, begin: describeCluster},
 		kmsg.BrokerRegistration.Int16():         {min: 0, max: 4, plan: planning(plan.RegisterBroker)},
 		kmsg.BrokerHeartbeat.Int16():            {min: 0, max: 2, plan: planning(plan.Heartbeat)},
 		kmsg.UnregisterBroker.Int16():           {min: 0, max: 0, forwardable: true, plan: planning(plan.UnregisterBroker)},

@@ -210,8 +210,8 @@ func (c *Controller) Submit(from Caller, req kmsg.Request, respond func(kmsg.Res
 
 // Begin takes one request in; what it returns gives the answer: at once, when it is committed, or when there is something
 // to fetch. A request that changes something has its place among all others when Begin returns. So whoever begins requests one
-// after another and takes their answers in the same order sees them happen in that order. An error means that there is no
-// answer and the connection should be closed.
+// after another and takes their answers in the same order sees them happen in that order. An error means that the
+// connection should be closed: after the answer, if there is one.
 func (c *Controller) Begin(ctx context.Context, from Caller, req kmsg.Request) func() (kmsg.Response, error) {
 	api, ok := apis[req.Key()]
 	switch {
@@ -240,9 +240,13 @@ func failing(err error) func() (kmsg.Response, error) {
 	return func() (kmsg.Response, error) { return nil, err }
 }
 
-// Handle answers one request: Begin and what it returns in one.
+// Handle answers one request: Begin and what it returns in one, for callers that have no connection to close.
 func (c *Controller) Handle(ctx context.Context, from Caller, req kmsg.Request) (kmsg.Response, error) {
-	return c.Begin(ctx, from, req)()
+	resp, err := c.Begin(ctx, from, req)()
+	if err == errOutside {
+		err = nil
+	}
+	return resp, err
 }
 
 // context is what a query may look at.

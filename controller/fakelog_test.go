@@ -234,11 +234,12 @@ func (l *fakeLog) Read(offset int64, maxBytes int) ([]byte, error) {
 }
 
 func (l *fakeLog) Wait(ctx context.Context, offset int64) {
+	was, _ := l.Leader()
 	for {
 		l.mu.Lock()
-		changed, end := l.changed, l.sequence.End
+		changed, end, leader := l.changed, l.sequence.End, l.leader
 		l.mu.Unlock()
-		if end > offset {
+		if end > offset || leader != was {
 			return
 		}
 		select {
@@ -247,6 +248,15 @@ func (l *fakeLog) Wait(ctx context.Context, offset int64) {
 			return
 		}
 	}
+}
+
+// elect has another node lead, or none (-1).
+func (l *fakeLog) elect(id int32) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.leader, l.leading = id, false
+	close(l.changed)
+	l.changed = make(chan struct{})
 }
 
 func (l *fakeLog) EpochEnd(epoch int32) (found int32, end int64, ok bool) {

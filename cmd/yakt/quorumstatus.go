@@ -124,7 +124,7 @@ func findLeader(ctx context.Context, addr string) (q *quorum, known []string, er
 		return nil, nil, err
 	}
 	cluster := resp.(*kmsg.DescribeClusterResponse)
-	if err := kerr.ErrorForCode(cluster.ErrorCode); err != nil {
+	if err := kerr.ErrorForCode(cluster.ErrorCode); err != nil && err != kerr.NotController { // which lists those who may know
 		return nil, nil, fmt.Errorf("%s says: %w", addr, err)
 	}
 	q = &quorum{Cluster: cluster.ClusterID, Leader: cluster.ControllerID}

@@ -1,0 +1,70 @@
+package controller
+
+import (
+	"context"
+	"errors"
+	"math"
+	"slices"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"yakt/controller/query"
+	"yakt/records"
+)
+
+// How clients find the active controller, or whom to ask for it. They ask any node for the cluster, and then they go on asking the one that they have
+// a connection to: Java's admin client asks another only when that one is gone. So a node that hears of no leader
+//
+//   - waits a while for the next one before it answers who the controllers are, if it is of the quorum;
+//   - if it is outside of it (not let in yet, or removed), answers what it knows, which may be nothing, and ends the connection.
+
+// findingPatience is how long an answer may wait for a leader: an election takes a second or two, a client gives up after thirty.
+const findingPatience = 3 * time.Second
+
+// errOutside ends a connection after its answer.
+var errOutside = errors.New("controller: not in the quorum, and no leader is known")
+
+func describeCluster(c *Controller, ctx context.Context, _ Caller, req kmsg.Request) func() (kmsg.Response, error) {
+	return func() (kmsg.Response, error) {
+		req := req.(*kmsg.DescribeClusterRequest)
+		if query.AsksForControllers(req) && !c.outside() {
+			c.awaitLeader(ctx)
+		}
+		return query.DescribeCluster(c.context(), req), c.elsewhere()
+	}
+}
+
+func metadata(c *Controller, _ context.Context, _ Caller, req kmsg.Request) func() (kmsg.Response, error) {
+	return func() (kmsg.Response, error) {
+		return query.Metadata(c.context(), req.(*kmsg.MetadataRequest)), c.elsewhere()
+	}
+}
+
+// elsewhere is an error where clients that look for the quorum had better look elsewhere.
+func (c *Controller) elsewhere() error {
+	if c.outside() && !c.hears() {
+		return errOutside
+	}
+	return nil
+}
+
+// hears says whether a leader is known.
+func (c *Controller) hears() bool {
+	leader, _ := c.log.Leader()
+	return leader >= 0
+}
+
+// outside says whether this node is no voter of the quorum, as far as it knows.
+func (c *Controller) outside() bool {
+	return !slices.ContainsFunc(c.log.Voters(), func(v records.Voter) bool { return v.ID == c.nodeID })
+}
+
+// awaitLeader waits until a leader is known, for a while.
+func (c *Controller) awaitLeader(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, findingPatience)
+	defer cancel()
+	for !c.hears() && ctx.Err() == nil {
+		c.log.Wait(ctx, math.MaxInt64)
+	}
+}

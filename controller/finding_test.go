@@ -1,0 +1,87 @@
+package controller
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"yakt/records"
+)
+
+// outsideLog is of a node that is no voter; it knows the others.
+type outsideLog struct{ *fakeLog }
+
+func (l outsideLog) Voters() []records.Voter { return l.fakeLog.Voters()[1:] }
+
+// asksWhoLeads is how Java's admin client looks for the active controller (KIP-919).
+func asksWhoLeads() *kmsg.DescribeClusterRequest {
+	req := kmsg.NewPtrDescribeClusterRequest()
+	req.Version, req.EndpointType = 1, 2
+	return req
+}
+
+// TestWhoLooksForTheControllerIsAnsweredOnceThereIsOne, and after three seconds that there is none. Clients of brokers are answered at once.
+func TestWhoLooksForTheControllerIsAnsweredOnceThereIsOne(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := New(Config{NodeID: 1, ListenerName: "CONTROLLER"})
+		l := newFakeLog(c)
+		defer l.close()
+		l.others = []fakeMember{{voter: fakeVoter(2, "other.example"), votes: true}}
+		l.elect(-1)
+		c.Attach(l)
+		ask := func(req kmsg.Request) (kmsg.Response, time.Duration) {
+			t.Helper()
+			asked := time.Now()
+			resp, err := c.Begin(t.Context(), Caller{}, req)()
+			if err != nil {
+				t.Fatal("the connection is ended:", err)
+			}
+			return resp, time.Since(asked)
+		}
+		resp, took := ask(asksWhoLeads())
+		if r := resp.(*kmsg.DescribeClusterResponse); r.ErrorCode != kerr.NotController.Code || r.ControllerID != -1 || took != findingPatience {
+			t.Errorf("after %v: error %d, controller %d", took, r.ErrorCode, r.ControllerID)
+		}
+		for _, req := range []kmsg.Request{kmsg.NewPtrMetadataRequest(), kmsg.NewPtrDescribeClusterRequest()} {
+			if _, took := ask(req); took != 0 {
+				t.Errorf("a client of brokers waited for %v", took)
+			}
+		}
+		time.AfterFunc(time.Second, func() { l.elect(2) })
+		if _, took := ask(asksWhoLeads()); took != time.Second {
+			t.Errorf("the next leader was there after a second, the answer after %v", took)
+		}
+		if _, took := ask(asksWhoLeads()); took != 0 {
+			t.Errorf("there is a leader, and the answer took %v", took)
+		}
+	})
+}
+
+// TestWhoLooksForTheControllerOutsideOfTheQuorumIsSentAway: answered, with the others that this node knows, and without the connection
+// that would keep it here.
+func TestWhoLooksForTheControllerOutsideOfTheQuorumIsSentAway(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := New(Config{NodeID: 1, ListenerName: "CONTROLLER"})
+		l := newFakeLog(c)
+		defer l.close()
+		l.others = []fakeMember{{voter: fakeVoter(2, "other.example"), votes: true}}
+		l.elect(-1)
+		c.Attach(outsideLog{l})
+		for _, req := range []kmsg.Request{asksWhoLeads(), kmsg.NewPtrMetadataRequest()} {
+			resp, err := c.Begin(t.Context(), Caller{}, req)()
+			if resp == nil || err == nil {
+				t.Errorf("%T: answer %v, %v", req, resp, err)
+			}
+			if again, err := c.Handle(t.Context(), Caller{}, req); again == nil || err != nil {
+				t.Errorf("%T without a connection: answer %v, %v", req, again, err)
+			}
+		}
+		l.elect(2)
+		if _, err := c.Begin(t.Context(), Caller{}, asksWhoLeads())(); err != nil {
+			t.Error("it follows, and says who leads:", err)
+		}
+	})
+}
