@@ -92,7 +92,7 @@ func (l *Log) admit(ctx context.Context, who raft.ServerID, req joinRequest) joi
 	}
 	defer done()
 	if req.what == joinMember {
-		return l.isMember(who)
+		return l.tellMember(who)
 	}
 	return l.change(ctx, who, node, req)
 }

@@ -458,3 +458,27 @@ func TestEmptiedNodeIsRefused(t *testing.T) {
 		l.set("a", "2")
 	})
 }
+
+// TestFollowerThatIsBackIsSentWhatItMissed at once, however long it was away.
+func TestFollowerThatIsBackIsSentWhatItMissed(t *testing.T) {
+	for _, away := range []time.Duration{time.Second, 10 * time.Second, 5 * time.Minute} {
+		synctest.Test(t, func(t *testing.T) {
+			c := newCluster(t)
+			l := c.leader(0, 1, 2)
+			l.set("a", "1")
+			c.converge()
+			down := c.others(l)[0]
+			c.stop(down)
+			for i := range 20 {
+				l.set("a", fmt.Sprint(i))
+				time.Sleep(away / 20) // virtual
+			}
+			start := time.Now()
+			n := c.start(down)
+			await(t, n, "it has everything", func() bool { return n.EndOffset() == l.EndOffset() })
+			if took := time.Since(start); took > time.Second {
+				t.Errorf("away for %v, it had everything after %v", away, took)
+			}
+		})
+	}
+}

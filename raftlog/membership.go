@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"strconv"
 	"time"
 
@@ -109,13 +110,10 @@ func splitHostPort(address string) (host string, port uint16, err error) {
 }
 
 // Member reports whether this node is one of the quorum as far as it has heard, voting or not yet.
-func (l *Log) Member() bool {
-	for _, s := range l.raft.GetConfiguration().Configuration().Servers {
-		if s.ID == l.self {
-			return true
-		}
-	}
-	return false
+func (l *Log) Member() bool { return l.isMember(l.self) }
+
+func (l *Log) isMember(id raft.ServerID) bool {
+	return slices.ContainsFunc(l.raft.GetConfiguration().Configuration().Servers, func(s raft.Server) bool { return s.ID == id })
 }
 
 // soleVoter reports whether this node is all of the quorum.

@@ -245,7 +245,7 @@ func (l *Log) openRaft() error {
 	}
 	l.listen(hello{cluster: l.identity.cluster, from: l.self})
 	l.transport = newTransport(l.streams, l.config.Advertise, l.peers, l.heard, l.outcast.Load, l.config.LeaderTimeout, l.logger)
-	l.transport.hangs, l.transport.incoming, l.transport.leading = l.diskHangs, l.introduce, l.Leading
+	l.transport.hangs, l.transport.incoming, l.transport.leading, l.transport.member = l.diskHangs, l.introduce, l.Leading, l.isMember
 	var err error
 	if l.raft, err = raft.NewRaft(l.raftConfig(), l.fsm, l.store, l.store, l.snapshots, l.transport); err != nil {
 		return fmt.Errorf("raftlog: start raft: %w", err)

@@ -175,12 +175,10 @@ func (l *Log) toldRemoved() bool {
 	return false
 }
 
-// isMember answers a node that asks whether it is one. What is not committed yet counts: only who is in neither is out.
-func (l *Log) isMember(who raft.ServerID) joinAnswer {
-	for _, s := range l.raft.GetConfiguration().Configuration().Servers {
-		if s.ID == who {
-			return joinAnswer{outcome: joinDone}
-		}
+// tellMember answers a node that asks whether it is a member. What is not committed yet counts: only who is in neither is out.
+func (l *Log) tellMember(who raft.ServerID) joinAnswer {
+	if l.isMember(who) {
+		return joinAnswer{outcome: joinDone}
 	}
 	return refused("%s is not a member of the quorum", who)
 }

@@ -25,6 +25,7 @@ import (
 //   - Nor does one that was deposed. raft's replication to a follower that cannot be reached may wait for ten seconds before it looks whether it
 //     has to stop, and then it sends, in the old term, what the log has by then, the next leader's entries and snapshots included. A follower that
 //     has not heard of the next term takes them, and may have a snapshot then that the next leader finds no way on from.
+//   - What is for a follower that cannot be reached waits until it can (reach.go).
 //   - A sole voter is told to stand for election at once.
 //
 // Heartbeats do not take raft's fast path, which handles them on the connection's goroutine beside raft's main one: a
@@ -42,6 +43,8 @@ type transport struct {
 	hangs    func() bool // whether this node's disk does
 	incoming func(any)   // sees a request before raft does
 	leading  func() (term int32, leads bool)
+	member   func(id raft.ServerID) bool
+	reach    reach
 	patience time.Duration // with a leader that is silent
 	logger   *slog.Logger
 	ready    chan struct{} // closed when the log can be told who leads; RPCs wait until then
@@ -71,6 +74,7 @@ func newTransport(stream *streams, addr string, peers *peers, leads func(raft.Se
 		}),
 		streams: stream, addr: raft.ServerAddress(addr), rpcs: make(chan raft.RPC), leads: leads, outcast: outcast, peers: peers,
 		patience: patience, logger: logger, hangs: func() bool { return false }, incoming: func(any) {}, leading: func() (int32, bool) { return 0, false },
+		member: func(raft.ServerID) bool { return true }, reach: reach{silent: map[raft.ServerID]chan struct{}{}},
 		ready: make(chan struct{}), done: make(chan struct{}),
 	}
 	t.stopped.Go(t.pump)
@@ -183,11 +187,16 @@ func (t *transport) maySend(term uint64) error {
 }
 
 func (t *transport) AppendEntries(id raft.ServerID, addr raft.ServerAddress, req *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse) error {
-	if err := t.maySend(req.Term); err != nil {
+	may := t.maySend
+	if !isHeartbeat(req) {
+		may = func(term uint64) error { return t.maySendTo(id, term) }
+	}
+	if err := may(req.Term); err != nil {
 		return err
 	}
 	start := time.Now()
 	err := t.inner.AppendEntries(id, target(id, addr), req, resp)
+	t.reach.note(id, req, err)
 	if err == nil {
 		t.peers.answered(id, start, req, resp)
 	}
@@ -217,7 +226,7 @@ func (t *transport) RequestPreVote(id raft.ServerID, addr raft.ServerAddress, re
 }
 
 func (t *transport) InstallSnapshot(id raft.ServerID, addr raft.ServerAddress, req *raft.InstallSnapshotRequest, resp *raft.InstallSnapshotResponse, data io.Reader) error {
-	if err := t.maySend(req.Term); err != nil {
+	if err := t.maySendTo(id, req.Term); err != nil {
 		return err
 	}
 	return t.inner.InstallSnapshot(id, target(id, addr), req, resp, data)
