@@ -61,7 +61,7 @@ func (s *Server) clientMgmt(w http.ResponseWriter, r *http.Request) error {
 // of every answer as it is now.
 func (s *Server) writeChanges(w http.ResponseWriter, c *controller.Changes, full func(*objectWriter, *image.Image), changes func(*objectWriter, *image.Image)) {
 	now := s.config.Controller.Image() // loaded after the changes were, so it has all of them
-	leader, epoch := now.Leader()
+	leader, epoch := s.leader(now)
 	stream(w, func(o *objectWriter) {
 		o.field("clusterId", s.config.ClusterID)
 		o.field("controllerId", leader)

@@ -98,12 +98,23 @@ func (s *Server) writeImage(o *objectWriter, img *image.Image) {
 
 // writePosition says of which cluster and offset the rest is.
 func (s *Server) writePosition(o *objectWriter, img *image.Image) {
-	leader, epoch := img.Leader()
+	leader, epoch := s.leader(img)
 	o.field("clusterId", s.config.ClusterID)
 	o.field("controllerId", leader)
 	o.field("offset", img.EndOffset())
 	o.field("epoch", epoch)
 	o.field("timestamp", img.Timestamp())
+}
+
+// leader is who led when the image's last record was written, and the epoch. A checkpoint has no word of it; after one it is who is known to lead
+// that epoch now, and otherwise -1.
+func (s *Server) leader(img *image.Image) (id, epoch int32) {
+	if id, epoch = img.Leader(); id < 0 {
+		if now, since := s.config.Controller.Leader(); since == epoch {
+			id = now
+		}
+	}
+	return id, epoch
 }
 
 // features are the finalized levels; kraft.version is one for whoever reads them, though the log keeps it elsewhere.

@@ -80,6 +80,19 @@ func TestMetadataIsTheWholeImage(t *testing.T) {
 	}
 }
 
+// A checkpoint does not say who led; the log does, if it is still of that epoch.
+func TestMetadataNamesTheLeaderAfterACheckpoint(t *testing.T) {
+	for epoch, want := range map[int32]string{1: `"controllerId":7`, 2: `"controllerId":-1`} {
+		e := new(image.Image).Edit()
+		e.Replay(&records.FeatureLevel{Name: "metadata.version", Level: 30}, 0)
+		e.Advance(1, epoch, 1)
+		s := testServer(func(c *Config) { c.Controller = &fakeController{image: e.Image(), leader: 7} }) // of epoch 1
+		if body := get(s, "GET", "/get_metadata").Body.String(); !strings.Contains(body, want) {
+			t.Errorf("epoch %d: %s", epoch, body)
+		}
+	}
+}
+
 func TestMetadataTellsNoSecrets(t *testing.T) {
 	s := testServer(func(c *Config) { c.Controller = &fakeController{image: fullImage()} })
 	body := get(s, "GET", "/get_metadata").Body.String()

@@ -157,7 +157,7 @@ func (r *replica) replay(to int64) {
 func (r *replica) metadata() any {
 	w := httptest.NewRecorder()
 	httpapi.New(httpapi.Config{
-		ClusterID: r.y.ClusterID, Controller: still{img: r.image.Image()}, Logger: slog.New(slog.DiscardHandler),
+		ClusterID: r.y.ClusterID, Controller: still{img: r.image.Image(), leader: r.waiting.ControllerID}, Logger: slog.New(slog.DiscardHandler),
 	}).ServeHTTP(w, httptest.NewRequest("GET", "/get_metadata", nil))
 	document, err := decode(w.Body.Bytes())
 	if err != nil {
@@ -182,10 +182,13 @@ func (r *replica) clientMetadata() any {
 // still is a controller that only has an image.
 type still struct {
 	httpapi.Controller
-	img *image.Image
+	img    *image.Image
+	leader int32
 }
 
 func (s still) Image() *image.Image { return s.img }
+
+func (s still) Leader() (id, epoch int32) { return s.leader, s.img.Epoch() }
 
 // fullMetadata is the document of GET /get_metadata, or of its part for clients.
 type fullMetadata struct {
