@@ -173,8 +173,21 @@ func (c *Controller) ClusterID() string { return c.clusterID }
 // NodeID is this node's id.
 func (c *Controller) NodeID() int32 { return c.nodeID }
 
-// Leader is the active controller's id and the epoch of the metadata log; the id is -1 while unknown.
-func (c *Controller) Leader() (id int32, epoch int32) { return c.log.Leader() }
+// Leader is the active controller's id and the epoch of the metadata log; the id is -1 while unknown. It is unknown to a node that led
+// this epoch and does not any more.
+func (c *Controller) Leader() (id int32, epoch int32) {
+	id, epoch = c.log.Leader()
+	if id == c.nodeID && !c.leads(epoch) {
+		id = -1
+	}
+	return id, epoch
+}
+
+// leads says whether this node has been elected for an epoch and still leads it.
+func (c *Controller) leads(epoch int32) bool {
+	term, leading := c.log.Leading()
+	return leading && term == epoch
+}
 
 // Step does what is waiting for the writer; false when nothing was. It must not run on two goroutines at once.
 func (c *Controller) Step() bool { return c.writer.step() }
@@ -243,7 +256,7 @@ func failing(err error) func() (kmsg.Response, error) {
 // Handle answers one request: Begin and what it returns in one, for callers that have no connection to close.
 func (c *Controller) Handle(ctx context.Context, from Caller, req kmsg.Request) (kmsg.Response, error) {
 	resp, err := c.Begin(ctx, from, req)()
-	if err == errOutside {
+	if err == errElsewhere {
 		err = nil
 	}
 	return resp, err
@@ -251,7 +264,7 @@ func (c *Controller) Handle(ctx context.Context, from Caller, req kmsg.Request) 
 
 // context is what a query may look at.
 func (c *Controller) context() *query.Context {
-	leader, _ := c.log.Leader()
+	leader, _ := c.Leader()
 	return &query.Context{
 		Image: c.Image(), ClusterID: c.clusterID, NodeID: c.nodeID, LeaderID: leader,
 		Listener: c.listenerName, HideController: c.hidden, Voters: c.log.Voters(), Versions: versions, Properties: c.writer.settings.Properties,

@@ -32,6 +32,11 @@ func TestWhoLooksForTheControllerIsAnsweredOnceThereIsOne(t *testing.T) {
 		l.others = []fakeMember{{voter: fakeVoter(2, "other.example"), votes: true}}
 		l.elect(-1)
 		c.Attach(l)
+		asked := time.Now()
+		resp, err := c.Begin(t.Context(), Caller{}, asksWhoLeads())()
+		if r := resp.(*kmsg.DescribeClusterResponse); r.ErrorCode != kerr.NotController.Code || r.ControllerID != -1 || time.Since(asked) != findingPatience || err == nil {
+			t.Errorf("after %v: error %d, controller %d, and the connection is ended because of: %v", time.Since(asked), r.ErrorCode, r.ControllerID, err)
+		}
 		ask := func(req kmsg.Request) (kmsg.Response, time.Duration) {
 			t.Helper()
 			asked := time.Now()
@@ -40,10 +45,6 @@ func TestWhoLooksForTheControllerIsAnsweredOnceThereIsOne(t *testing.T) {
 				t.Fatal("the connection is ended:", err)
 			}
 			return resp, time.Since(asked)
-		}
-		resp, took := ask(asksWhoLeads())
-		if r := resp.(*kmsg.DescribeClusterResponse); r.ErrorCode != kerr.NotController.Code || r.ControllerID != -1 || took != findingPatience {
-			t.Errorf("after %v: error %d, controller %d", took, r.ErrorCode, r.ControllerID)
 		}
 		for _, req := range []kmsg.Request{kmsg.NewPtrMetadataRequest(), kmsg.NewPtrDescribeClusterRequest()} {
 			if _, took := ask(req); took != 0 {
@@ -84,4 +85,30 @@ func TestWhoLooksForTheControllerOutsideOfTheQuorumIsSentAway(t *testing.T) {
 			t.Error("it follows, and says who leads:", err)
 		}
 	})
+}
+
+// TestALeaderThatHasLostItsMajorityKeepsNobody: it has not heard of the next one, so by all it knows nobody else leads its epoch. Brokers that
+// fetch from it are refused and lose the connection; nobody is told any more that it leads.
+func TestALeaderThatHasLostItsMajorityKeepsNobody(t *testing.T) {
+	c, l := start(t)
+	req := fetchRequest(18, 1, l.EndOffset(), 1)
+	if _, err := c.Begin(t.Context(), Caller{}, req)(); err != nil {
+		t.Fatal("while it leads:", err)
+	}
+	l.mu.Lock()
+	l.leading = false
+	l.mu.Unlock()
+	resp, err := c.Begin(t.Context(), Caller{}, req)()
+	p := resp.(*kmsg.FetchResponse).Topics[0].Partitions[0]
+	if p.ErrorCode != kerr.NotLeaderForPartition.Code || len(p.RecordBatches) > 0 || p.CurrentLeader.LeaderID != 1 || p.CurrentLeader.LeaderEpoch != 1 || err == nil {
+		t.Errorf("fetch: error %d, leader %+v, and the connection is ended because of: %v", p.ErrorCode, p.CurrentLeader, err)
+	}
+	describe := kmsg.NewPtrDescribeQuorumRequest()
+	describe.Topics = []kmsg.DescribeQuorumRequestTopic{{Topic: metadataTopic, Partitions: []kmsg.DescribeQuorumRequestTopicPartition{{}}}}
+	if p := handle[*kmsg.DescribeQuorumResponse](t, c, describe).Topics[0].Partitions[0]; p.ErrorCode != kerr.NotLeaderForPartition.Code {
+		t.Errorf("describe quorum: %+v", p)
+	}
+	if id, epoch := c.Leader(); id != -1 || epoch != 1 {
+		t.Errorf("leader %d in epoch %d", id, epoch)
+	}
 }

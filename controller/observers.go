@@ -67,17 +67,27 @@ func (o *observers) leaderEndpoint(id int32) (records.VoterEndpoint, bool) {
 	return records.VoterEndpoint{}, false
 }
 
-// check is what Fetch and FetchSnapshot refuse alike, in Apache's order.
+// check is what Fetch and FetchSnapshot refuse alike, in Apache's order. A leader that has lost its majority and has not heard of the next one
+// refuses too, though what it has is true: a broker that it answered would neither hear of the next leader nor be heard by it.
 func (o *observers) check(epoch, currentEpoch int32, leader int32) int16 {
 	switch {
 	case currentEpoch < epoch:
 		return kerr.FencedLeaderEpoch.Code
 	case currentEpoch > epoch:
 		return kerr.UnknownLeaderEpoch.Code
-	case leader != o.c.nodeID:
+	case leader != o.c.nodeID || !o.c.leads(currentEpoch):
 		return kerr.NotLeaderForPartition.Code
 	}
 	return 0
+}
+
+// deposed ends the connection of a broker that was refused by the node that it takes for the leader: that alone has Apache's brokers ask
+// another one (4.3.0). NOT_LEADER_OR_FOLLOWER with the same leader and epoch tells them nothing new, and they ask again at once.
+func (o *observers) deposed(code int16, leader int32) error {
+	if code == kerr.NotLeaderForPartition.Code && leader == o.c.nodeID {
+		return errElsewhere
+	}
+	return nil
 }
 
 // fetch answers Fetch v4–18. Only the metadata log's one partition is served, and by its id (v13+): whatever else is
@@ -108,7 +118,7 @@ func (o *observers) fetch(ctx context.Context, req *kmsg.FetchRequest) (kmsg.Res
 				o.note(replica, asked)
 			}
 			o.complete(req.Version, resp, answer)
-			return resp, nil
+			return resp, o.deposed(answer.ErrorCode, answer.CurrentLeader.LeaderID)
 		}
 		o.c.log.Wait(ctx, asked.FetchOffset)
 	}
@@ -240,7 +250,7 @@ func (o *observers) fetchSnapshot(req *kmsg.FetchSnapshotRequest) (kmsg.Response
 		node.NodeID, node.Host, node.Port = leader, e.Host, e.Port
 		resp.NodeEndpoints = []kmsg.FetchSnapshotResponseNodeEndpoint{node}
 	}
-	return resp, nil
+	return resp, o.deposed(out.ErrorCode, leader)
 }
 
 func (o *observers) slice(req *kmsg.FetchSnapshotRequest, asked *kmsg.FetchSnapshotRequestTopicPartition, epoch, leader int32, out *kmsg.FetchSnapshotResponseTopicPartition) int16 {
@@ -345,7 +355,7 @@ func (o *observers) describeQuorum(req *kmsg.DescribeQuorumRequest) (kmsg.Respon
 	leader, epoch := o.c.log.Leader()
 	out := kmsg.NewDescribeQuorumResponseTopicPartition()
 	out.LeaderID, out.LeaderEpoch = leader, epoch
-	if leader != o.c.nodeID {
+	if leader != o.c.nodeID || !o.c.leads(epoch) {
 		out.ErrorCode, out.ErrorMessage = kerr.NotLeaderForPartition.Code, kmsg.StringPtr(kerr.NotLeaderForPartition.Description)
 	} else {
 		o.quorumState(req.Version, resp, &out)

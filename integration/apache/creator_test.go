@@ -39,6 +39,7 @@ type creator struct {
 	mu      sync.Mutex
 	more    chan struct{} // closed at the next acknowledgement
 	created map[string]string
+	last    string // in created
 	acks    []time.Time
 	err     error
 }
@@ -78,7 +79,7 @@ func (c *creator) create(ctx context.Context, name string) {
 		switch {
 		case err == nil:
 			c.mu.Lock()
-			c.created[name] = id
+			c.created[name], c.last = id, name
 			c.acks = append(c.acks, time.Now())
 			close(c.more)
 			c.more = make(chan struct{})
@@ -153,6 +154,13 @@ func (c *creator) waitFor(t testing.TB, n int) {
 			t.Fatal("no create was acknowledged for a minute")
 		}
 	}
+}
+
+// latest is the topic that was acknowledged last.
+func (c *creator) latest() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.last
 }
 
 // longestSince is the longest time without an acknowledgement since then.

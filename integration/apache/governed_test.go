@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"yakt/integration/harness"
@@ -16,6 +17,7 @@ import (
 type governed struct {
 	q       *harness.Quorum
 	brokers []*Broker
+	admins  []*kadm.Client // of one broker each
 	steady  *steadyProducer
 	creator *creator   // asks one controller after another
 	stayers []*creator // ask one controller each, whoever leads
@@ -26,6 +28,9 @@ type governed struct {
 func govern(t *testing.T, q *harness.Quorum, quorum func(i int) string) *governed {
 	t.Helper()
 	g := &governed{q: q, brokers: startThree(t, q.Nodes[0], quorum)}
+	for _, b := range g.brokers {
+		g.admins = append(g.admins, kadm.NewClient(b.Client(t)))
+	}
 	g.steady = startSteadyProducer(t, g.brokers[0], partitionsEach, 3)
 	return g
 }
@@ -53,8 +58,8 @@ func (g *governed) addrs() (addrs []string) {
 	return addrs
 }
 
-// suffer does harm to the active controller, waits until creates are acknowledged again and the producer goes on, repairs it,
-// and waits until all three controllers have everything. The brokers have to be up all the time.
+// suffer does harm to the active controller, waits until creates are acknowledged again, every broker knows the last of them and the
+// producer goes on, repairs it, and waits until all three controllers have everything. The brokers have to be up all the time.
 func (g *governed) suffer(t *testing.T, harm func(leader int) (repair func(), err error)) {
 	t.Helper()
 	leader := g.q.Leader(t)
@@ -64,14 +69,31 @@ func (g *governed) suffer(t *testing.T, harm func(leader int) (repair func(), er
 	if err != nil {
 		t.Fatal(err)
 	}
-	g.creator.waitFor(t, 1) // the one in flight may have been answered already
+	g.creator.waitFor(t, 3) // those in flight may have been committed already
 	g.pauses = append(g.pauses, g.creator.longestSince(began))
+	g.waitKnown(t, g.creator.latest())
 	g.steady.waitFor(t, aFew)
 	for _, b := range g.brokers {
 		b.CheckUp(t)
 	}
 	repair()
 	g.q.WaitVoters(t, 3)
+}
+
+// waitKnown waits until every broker knows a topic. One that stays with a controller that leads no longer never does.
+func (g *governed) waitKnown(t *testing.T, topic string) {
+	t.Helper()
+	for i, a := range g.admins {
+		harness.Eventually(t, 30*time.Second, fmt.Sprintf("broker %d knows topic %s", g.brokers[i].ID, topic), func() error {
+			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+			defer cancel()
+			known, err := a.ListTopics(ctx, topic)
+			if err == nil {
+				err = known.Error()
+			}
+			return err
+		})
+	}
 }
 
 // pause says how long creates had to wait in what was suffered since it was asked last.
