@@ -217,7 +217,7 @@ func (l *Log) raftConfig() *raft.Config {
 	c.MaxAppendEntries = 64
 	c.ShutdownOnRemove = false
 	patience := l.config.LeaderTimeout
-	c.HeartbeatTimeout, c.ElectionTimeout, c.LeaderLeaseTimeout = patience, patience, patience/2
+	c.HeartbeatTimeout, c.ElectionTimeout, c.LeaderLeaseTimeout = patience, patience, patience
 	c.TrailingLogs = 0 // the store keeps what is needed, see DeleteRange
 	c.SnapshotThreshold = math.MaxUint64
 	c.SnapshotInterval = 24 * time.Hour
