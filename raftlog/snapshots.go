@@ -53,6 +53,10 @@ const (
 	preambleMagic   = "YKS1"
 	preambleLen     = 16
 	snapshotsToKeep = 2
+
+	// snapshotPiece is how many bytes of a snapshot are handed to the disk at a time, while the file grows. With all of it left to
+	// the sync at the end, the synced writes of the log, which share the file system's journal, would wait for a hundred megabytes.
+	snapshotPiece = 1 << 20
 )
 
 // A checkpoint is one snapshot that is kept, or one that is only waiting for its last reader.
@@ -373,12 +377,14 @@ func (w *sink) Write(p []byte) (int, error) {
 			return n, err
 		}
 	}
-	if !w.reuse {
-		if _, err := w.buf.Write(p[n:]); err != nil {
+	for !w.reuse && n < len(p) {
+		piece := p[n:min(n+snapshotPiece, len(p))]
+		if _, err := w.buf.Write(piece); err != nil {
 			return n, fmt.Errorf("raftlog: write snapshot %s: %w", w.part, err)
 		}
-		w.sum = crc32.Update(w.sum, castagnoli, p[n:])
-		w.row.Size += int64(len(p) - n)
+		w.sum = crc32.Update(w.sum, castagnoli, piece)
+		w.row.Size += int64(len(piece))
+		n += len(piece)
 	}
 	return len(p), nil
 }
@@ -400,9 +406,11 @@ func (w *sink) begin() error {
 		return nil
 	}
 	w.part = s.fs.PathJoin(s.dir, fmt.Sprintf("%s-%d.checkpoint.part", strings.TrimSuffix(id.FileName(), ".checkpoint"), w.row.Index))
-	if w.file, err = s.fs.Create(w.part, vfs.WriteCategoryUnspecified); err != nil {
+	file, err := s.fs.Create(w.part, vfs.WriteCategoryUnspecified)
+	if err != nil {
 		return fmt.Errorf("raftlog: create a snapshot: %w", err)
 	}
+	w.file = vfs.NewSyncingFile(file, vfs.SyncingFileOptions{BytesPerSync: snapshotPiece, NoSyncOnClose: true})
 	w.buf = bufio.NewWriterSize(w.file, 64<<10)
 	return nil
 }

@@ -25,6 +25,14 @@ type BatchBuilder struct {
 // milliseconds since the epoch.
 func NewBatchBuilder(baseOffset int64, epoch int32, timestampMs int64) *BatchBuilder {
 	b := &BatchBuilder{buf: make([]byte, atRecords, 512)}
+	b.begin(baseOffset, epoch, timestampMs)
+	return b
+}
+
+// begin drops what there is and begins a batch in the same memory: the one before is gone then.
+func (b *BatchBuilder) begin(baseOffset int64, epoch int32, timestampMs int64) {
+	b.buf, b.count, b.control, b.sealed = b.buf[:atRecords], 0, false, false
+	clear(b.buf)
 	binary.BigEndian.PutUint64(b.buf, uint64(baseOffset))
 	binary.BigEndian.PutUint32(b.buf[atEpoch:], uint32(epoch))
 	b.buf[atMagic] = batchMagic
@@ -33,7 +41,6 @@ func NewBatchBuilder(baseOffset int64, epoch int32, timestampMs int64) *BatchBui
 	for i := atProducerID; i < atCount; i++ {
 		b.buf[i] = 0xff // no producer: -1 in all three fields
 	}
-	return b
 }
 
 // Add appends a metadata record. ErrBatchFull says that it belongs into the next batch.

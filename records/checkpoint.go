@@ -52,7 +52,8 @@ func ParseSnapshotFileName(name string) (SnapshotID, bool) {
 const checkpointGroup = 1024
 
 // CheckpointWriter writes a checkpoint. The first error stays; it serves one goroutine. It holds
-// one batch and one group of records at most.
+// one batch and one group of records at most, and takes no more memory than that: what it makes
+// beside a running controller the collector would have to follow.
 type CheckpointWriter struct {
 	w         io.Writer
 	epoch     int32
@@ -68,7 +69,7 @@ type CheckpointWriter struct {
 // lastContainedTimestamp is that of the last batch of the log that is contained. kraft and voters
 // are nil when the log has none.
 func NewCheckpointWriter(w io.Writer, id SnapshotID, lastContainedTimestamp, nowMs int64, kraft *KRaftVersion, voters *KRaftVoters) *CheckpointWriter {
-	cw := &CheckpointWriter{w: w, epoch: id.Epoch, timestamp: nowMs}
+	cw := &CheckpointWriter{w: w, epoch: id.Epoch, timestamp: nowMs, batch: NewBatchBuilder(0, id.Epoch, nowMs)}
 	header := []ControlRecord{&SnapshotHeader{LastContainedLogTimestamp: lastContainedTimestamp}}
 	if kraft != nil {
 		header = append(header, kraft)
@@ -81,7 +82,6 @@ func NewCheckpointWriter(w io.Writer, id SnapshotID, lastContainedTimestamp, now
 }
 
 func (w *CheckpointWriter) control(records ...ControlRecord) {
-	w.begin()
 	for _, r := range records {
 		if err := w.batch.AddControl(r); err != nil && w.err == nil {
 			w.err = err
@@ -90,7 +90,7 @@ func (w *CheckpointWriter) control(records ...ControlRecord) {
 	w.flush()
 }
 
-// Append adds records in the versions of the given level.
+// Append adds records in the versions of the given level. It is done with them when it returns.
 func (w *CheckpointWriter) Append(records []Record, level MetadataVersion) error {
 	for _, r := range records {
 		if w.err != nil {
@@ -140,17 +140,13 @@ func (w *CheckpointWriter) groupSize() int {
 	return size
 }
 
-func (w *CheckpointWriter) begin() {
-	w.batch = NewBatchBuilder(w.offset, w.epoch, w.timestamp)
-}
-
 // flush writes the batch there is and begins the next one.
 func (w *CheckpointWriter) flush() {
 	if b := w.batch.Batch(); b != nil && w.err == nil {
 		w.offset = b.EndOffset()
 		_, w.err = w.w.Write(b)
 	}
-	w.begin()
+	w.batch.begin(w.offset, w.epoch, w.timestamp)
 }
 
 // Close writes what is left and the footer. It does not close the underlying writer.

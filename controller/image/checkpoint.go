@@ -4,12 +4,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"slices"
+	"runtime"
 
 	"yakt/records"
 )
 
-// checkpointStep is how many records are made at a time: a checkpoint of millions must not take memory for them all.
+// checkpointStep is after how many records the writer of a checkpoint lets others have its processor, about half a millisecond. Go
+// takes it away only after ten, and a change passes a dozen goroutines on its way to the disk and back, each of which may have to wait
+// for that.
 const checkpointStep = 1024
 
 // WriteCheckpoint writes the image as a checkpoint file with the image's end offset and epoch, made at nowMs
@@ -20,12 +22,16 @@ func (i *Image) WriteCheckpoint(w io.Writer, nowMs int64) error {
 	}
 	kraft, voters := i.Control()
 	out := records.NewCheckpointWriter(w, records.SnapshotID{EndOffset: i.endOffset, Epoch: i.epoch}, i.timestamp, nowMs, kraft, voters)
-	for step := range chunked(i.Records(), checkpointStep) {
-		if err := out.Append(step, i.MetadataVersion()); err != nil {
-			return fmt.Errorf("image: checkpoint at offset %d: %w", i.endOffset, err)
+	var one [1]records.Record
+	n := 0
+	i.passing(func(_ identity, r records.Record) bool {
+		one[0] = r
+		if n++; n%checkpointStep == 0 {
+			runtime.Gosched()
 		}
-	}
-	if err := out.Close(); err != nil {
+		return out.Append(one[:], i.MetadataVersion()) == nil
+	})
+	if err := out.Close(); err != nil { // with Append's error, if there was one
 		return fmt.Errorf("image: checkpoint at offset %d: %w", i.endOffset, err)
 	}
 	return nil
@@ -72,24 +78,6 @@ func ReadCheckpoint(id records.SnapshotID, r io.Reader) (img *Image, err error) 
 		}
 		for _, r := range step {
 			e.Replay(r, last)
-		}
-	}
-}
-
-// chunked yields what seq yields in slices of n, each good until the next.
-func chunked[T any](seq func(func(T) bool), n int) func(func([]T) bool) {
-	return func(yield func([]T) bool) {
-		buf := make([]T, 0, n)
-		for v := range seq {
-			if buf = append(buf, v); len(buf) == n {
-				if !yield(buf) {
-					return
-				}
-				buf = slices.Delete(buf, 0, n)
-			}
-		}
-		if len(buf) > 0 {
-			yield(buf)
 		}
 	}
 }

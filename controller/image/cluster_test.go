@@ -194,6 +194,21 @@ func TestEveryImageOfARealClusterSurvivesItsCheckpoint(t *testing.T) {
 	}
 }
 
+// TestCheckpointTakesNoMemoryForEachPartition: it is written beside changes, and what it takes the collector has to look after.
+func TestCheckpointTakesNoMemoryForEachPartition(t *testing.T) {
+	e := cluster(30, 10, 1000).Edit()
+	e.Replay(&records.FeatureLevel{Name: records.FeatureMetadataVersion, Level: int16(records.LatestMetadataVersion)}, e.View().EndOffset())
+	i := e.Image()
+	allocations := testing.AllocsPerRun(1, func() {
+		if err := i.WriteCheckpoint(io.Discard, 0); err != nil {
+			t.Fatal(err)
+		}
+	})
+	if allocations > float64(i.NumPartitions())/10 {
+		t.Errorf("%.0f allocations for %d partitions", allocations, i.NumPartitions())
+	}
+}
+
 func TestBadCheckpointIsRefused(t *testing.T) {
 	good := new(bytes.Buffer)
 	i := replay(new(image.Image), &records.FeatureLevel{Name: "metadata.version", Level: 30}, &records.Topic{Name: "a", TopicID: id(1)})

@@ -59,7 +59,14 @@ func (p *Partition) Reassigning() bool { return len(p.Adding) > 0 || len(p.Remov
 
 // Record returns the partition as the record that a controller writes when it creates one in this state.
 func (p *Partition) Record(topic records.UUID, id int32) *records.Partition {
-	r := &records.Partition{
+	r := new(records.Partition)
+	p.record(r, topic, id)
+	return r
+}
+
+// record makes r that record.
+func (p *Partition) record(r *records.Partition, topic records.UUID, id int32) {
+	*r = records.Partition{
 		PartitionID:         id,
 		TopicID:             topic,
 		Replicas:            p.Replicas,
@@ -78,7 +85,6 @@ func (p *Partition) Record(topic records.UUID, id int32) *records.Partition {
 	if len(p.LastKnownELR) > 0 {
 		r.LastKnownELR = p.LastKnownELR
 	}
-	return r
 }
 
 // partition is a Partition at rest: 48 bytes and what it shares with others.

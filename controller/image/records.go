@@ -50,7 +50,12 @@ func (a identity) compare(b identity) int {
 }
 
 // named calls yield for every record of the image until it returns false.
-func (i *Image) named(yield func(identity, records.Record) bool) {
+func (i *Image) named(yield func(identity, records.Record) bool) { i.walk(false, yield) }
+
+// passing is named for whoever is done with a record when yield returns: all partitions, of which there may be millions, use one.
+func (i *Image) passing(yield func(identity, records.Record) bool) { i.walk(true, yield) }
+
+func (i *Image) walk(passing bool, yield func(identity, records.Record) bool) {
 	l := level(i.MetadataVersion())
 	groups := []func(group int, put func(identity, records.Record) bool){
 		func(g int, put func(identity, records.Record) bool) {
@@ -76,7 +81,7 @@ func (i *Image) named(yield func(identity, records.Record) bool) {
 				})
 			}
 		},
-		func(g int, put func(identity, records.Record) bool) { i.namedTopics(l, g, put) },
+		func(g int, put func(identity, records.Record) bool) { i.namedTopics(l, g, passing, put) },
 		func(g int, put func(identity, records.Record) bool) { i.namedConfigs(g, put) },
 		func(g int, put func(identity, records.Record) bool) {
 			i.quotas.scan(func(key string, q *Quota) bool {
@@ -119,7 +124,8 @@ func (i *Image) named(yield func(identity, records.Record) bool) {
 	}
 }
 
-func (i *Image) namedTopics(l level, group int, put func(identity, records.Record) bool) {
+func (i *Image) namedTopics(l level, group int, passing bool, put func(identity, records.Record) bool) {
+	r := new(records.Partition)
 	i.topics.byName.scan(func(name string, t *Topic) bool {
 		if !put(identity{group: group, name: name, number: -1}, &records.Topic{Name: name, TopicID: t.ID}) {
 			return false
@@ -127,7 +133,10 @@ func (i *Image) namedTopics(l level, group int, put func(identity, records.Recor
 		var v Partition
 		return t.each(func(id int32, p *partition) bool {
 			p.view(&v)
-			r := v.Record(t.ID, id)
+			if !passing {
+				r = new(records.Partition)
+			}
+			v.record(r, t.ID, id)
 			if !l.directories() {
 				r.Directories = noDirs
 			}
