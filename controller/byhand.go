@@ -36,31 +36,31 @@ func (c *Controller) AllocateProducerIDsFor(ctx context.Context, from Caller, br
 	return answer.ProducerIDStart, answer.ProducerIDLength, answer, err
 }
 
-// byHand has a request planned, and answers when it is committed. What takes several operations is asked for until it is done.
-func (c *Controller) byHand(ctx context.Context, from Caller, name string, f func(*plan.View) (plan.HandAnswer, plan.Result)) (plan.HandAnswer, error) {
-	for {
-		answer, err := c.byHandOnce(ctx, from, name, f)
-		if err != nil || !answer.Again {
-			return answer, err
-		}
-	}
-}
+// handPlan decides on a request by hand.
+type handPlan func(*plan.View) (plan.HandAnswer, plan.Result)
 
-func (c *Controller) byHandOnce(ctx context.Context, from Caller, name string, f func(*plan.View) (plan.HandAnswer, plan.Result)) (plan.HandAnswer, error) {
+// byHand has a request planned, with all that is left of it after the first operation, and answers when it is committed.
+func (c *Controller) byHand(ctx context.Context, from Caller, name string, f handPlan) (plan.HandAnswer, error) {
 	if !c.Active() {
 		return plan.HandAnswer{Refusal: errNotLeading}, nil
 	}
 	answers := make(chan plan.HandAnswer, 1)
 	var answer plan.HandAnswer // the run loop's until it is sent
+	var planned func(handPlan) func(*plan.View) plan.Result
+	planned = func(f handPlan) func(*plan.View) plan.Result {
+		return func(v *plan.View) plan.Result {
+			var result plan.Result
+			if answer, result = f(v); answer.Rest != nil {
+				result.Rest = planned(answer.Rest)
+			}
+			return result
+		}
+	}
 	var op *operation
 	op = &operation{
 		caller: from,
 		name:   name,
-		plan: func(v *plan.View) plan.Result {
-			var result plan.Result
-			answer, result = f(v)
-			return result
-		},
+		plan:   planned(f),
 		settled: func(err error) {
 			if answer.Offset = op.end; err != nil {
 				answer = plan.HandAnswer{Refusal: refusalFor(err)}

@@ -65,12 +65,27 @@ func (c *Controller) fenceSilent(now time.Time) {
 			c.logger.Warn("broker fenced: not heard from for a session", "broker", id, "timeout", c.sessions.timeout)
 		}
 		c.fencing[id] = true
-		c.chore("BrokerSessionExpiry", func(v *plan.View) plan.Result {
-			// While this waited for its turn the broker may have been heard from again, or another process of it have registered.
-			if now, ok := v.Image.Broker(id); !ok || now.Epoch != epoch || v.Sessions.Alive(id, epoch, v.Now) {
-				return plan.Result{}
-			}
-			return plan.FenceBroker(v, id)
-		}, func(error) { delete(c.fencing, id) })
+		fence := whileSilent(id, epoch, func(v *plan.View) plan.Result { return plan.FenceBroker(v, id) }, false)
+		c.chore("BrokerSessionExpiry", fence, func(error) { delete(c.fencing, id) })
+	}
+}
+
+// whileSilent is f, and all that is left of it, for as long as the broker is not heard from: while it waits for its turn the broker
+// may be, or another process of it register. Begun says that f took steps before, which may have left partitions without a leader.
+func whileSilent(id int32, epoch int64, f func(*plan.View) plan.Result, begun bool) func(*plan.View) plan.Result {
+	return func(v *plan.View) plan.Result {
+		now, ok := v.Image.Broker(id)
+		heard := !ok || now.Epoch != epoch || v.Sessions.Alive(id, epoch, v.Now)
+		switch {
+		case heard && begun:
+			return plan.ElectLeaderless(v)
+		case heard:
+			return plan.Result{}
+		}
+		result := f(v)
+		if result.Rest != nil {
+			result.Rest = whileSilent(id, epoch, result.Rest, true)
+		}
+		return result
 	}
 }

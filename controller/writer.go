@@ -37,6 +37,8 @@ type operation struct {
 	response   kmsg.Response
 	end        int64         // end offset of the first image that has what it did
 	unwritable *plan.Refusal // why its records were not taken; nil: they were
+	ahead      int           // steps of it that have not settled, while what is left of it waits or is in flight behind them
+	failed     error         // why one of them came to nothing; nil: none has
 }
 
 // flight is a point in the order of events that responses wait for: a batch's commit, or a confirmation of leadership
@@ -203,6 +205,7 @@ func (w *writer) round() {
 				}
 				if err = w.transact(op, result, now); err == nil {
 					w.queue = append(w.queue[:0:0], w.queue[1:]...)
+					w.goOn(op, result)
 					return
 				}
 			}
@@ -222,6 +225,7 @@ func (w *writer) round() {
 			w.sessions.change(result.Session, next)
 		}
 		taken++
+		w.goOn(op, result)
 		op.end = edit.View().EndOffset()
 		f.operations = append(f.operations, op)
 		if b != nil && b.Size() >= sealBytes {
@@ -237,6 +241,15 @@ func (w *writer) round() {
 	f.batch = true
 	w.head = edit.Image()
 	w.append(b.Batch(), parent, encodeAuthors(authors), w.settler(f))
+}
+
+// goOn queues what is left of an operation of which a step was taken, behind those who wait. It does not wait for the step's
+// commit: should that fail, what is left finds what the step did not do.
+func (w *writer) goOn(op *operation, step plan.Result) {
+	if step.Rest != nil && op.unwritable == nil {
+		op.plan, op.ahead = step.Rest, op.ahead+1
+		w.queue = append(w.queue, op)
+	}
 }
 
 // add puts one operation's records into the batch, all of them or none; ErrBatchFull says that they are more than limit bytes or do not fit. A record that cannot be written is a plan's
@@ -365,8 +378,17 @@ func (w *writer) refuse(operations []*operation) {
 	}
 }
 
-// finish sends the operation's response, or says that it came to nothing.
+// finish sends the operation's response, or says that it came to nothing. It is called for each step, in their order or, when
+// leadership is lost, for what was still waiting before those in flight: the last one tells of them all.
 func (op *operation) finish(err error) {
+	if op.failed == nil {
+		op.failed = err
+	}
+	if op.ahead > 0 {
+		op.ahead--
+		return
+	}
+	err = op.failed
 	if err == nil && op.unwritable != nil {
 		err = op.unwritable
 	}

@@ -12,6 +12,9 @@ import (
 type (
 	idList struct {
 		ids []int32
+		// some has the bit of each id modulo 64. A scan for one broker looks at a list for each of a million partitions, and mostly
+		// need not look at the ids as well, which lie elsewhere in memory.
+		some uint64
 		// usual is what the directories of these replicas were when the list was made: mostly they are the same
 		// everywhere, and looking there first is faster than the table.
 		usual *dirList
@@ -31,6 +34,13 @@ func (l *idList) all() []int32 {
 	}
 	return l.ids
 }
+
+// has says whether the id is in the list.
+func (l *idList) has(id int32) bool {
+	return l != nil && l.some&idBit(id) != 0 && slices.Contains(l.ids, id)
+}
+
+func idBit(id int32) uint64 { return 1 << (uint32(id) % 64) }
 
 func (l *dirList) all() []records.UUID {
 	if l == nil {
@@ -91,6 +101,9 @@ func (l *lists) find(o *owner, ids []int32) (list *idList, made bool) {
 		l.ids = tree[string, *idList]{}
 	}
 	list = &idList{ids: slices.Clone(ids)}
+	for _, id := range ids {
+		list.some |= idBit(id)
+	}
 	l.ids.set(o, string(key), list)
 	return list, true
 }

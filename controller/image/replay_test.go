@@ -510,8 +510,10 @@ func TestIterationsEndWhenTold(t *testing.T) {
 	n := 0
 	i.EachPartition(func(*image.Topic, int32, *image.Partition) bool { n++; return n < 50 })
 	i.EachPartitionOf(1, func(*image.Topic, int32, *image.Partition) bool { n++; return false })
+	i.EachPartitionOfFrom(image.Place{Topic: "topic-000001", Partition: 35}, 1, func(*image.Topic, int32, *image.Partition) bool { n++; return false })
+	i.EachPartitionOfFrom(image.Place{Topic: "z"}, 1, func(*image.Topic, int32, *image.Partition) bool { n++; return false })
 	for range i.Records() {
-		if n++; n == 70 {
+		if n++; n == 72 {
 			break
 		}
 	}
@@ -525,7 +527,7 @@ func TestIterationsEndWhenTold(t *testing.T) {
 			break
 		}
 	}
-	if n != 73 {
+	if n != 75 {
 		t.Errorf("%d steps", n)
 	}
 }

@@ -72,12 +72,21 @@ func (t *Topic) at(id int32) *partition {
 }
 
 func (t *Topic) each(yield func(int32, *partition) bool) bool {
-	for n, c := range t.chunks {
+	return t.between(0, maxPartitionID+1, yield)
+}
+
+// between is each for the partitions from one id on and below another.
+func (t *Topic) between(from, below int32, yield func(int32, *partition) bool) bool {
+	for n := int(from) >> chunkBits; n < len(t.chunks); n++ {
+		c, base := t.chunks[n], int32(n)<<chunkBits
+		if base >= below {
+			break
+		}
 		if c == nil {
 			continue
 		}
-		for i := range c.parts {
-			if c.present&(1<<i) != 0 && !yield(int32(n<<chunkBits|i), &c.parts[i]) {
+		for i := max(from-base, 0); i < min(below-base, int32(len(c.parts))); i++ {
+			if c.present&(1<<i) != 0 && !yield(base+i, &c.parts[i]) {
 				return false
 			}
 		}
@@ -160,21 +169,54 @@ func (i *Image) EachPartition(yield func(t *Topic, id int32, p *Partition) bool)
 // EachPartitionOf is EachPartition for the partitions that the broker leads or is in sync with, or that have it among
 // their eligible or last known leader replicas: all that may change when its state does.
 func (i *Image) EachPartitionOf(broker int32, yield func(t *Topic, id int32, p *Partition) bool) {
+	i.EachPartitionOfFrom(Place{}, broker, yield)
+}
+
+// Place is a place in the order of EachPartition, whether there is a partition or not; the zero value is the beginning.
+type Place struct {
+	Topic     string
+	Partition int32
+}
+
+// EachPartitionOfFrom is EachPartitionOf, beginning at a place: after the last partition it goes on with the first, so that it has
+// seen every one when it is back at the place.
+func (i *Image) EachPartitionOfFrom(from Place, broker int32, yield func(t *Topic, id int32, p *Partition) bool) {
 	var v Partition
-	i.topics.byName.scan(func(_ string, t *Topic) bool {
-		return t.each(func(id int32, p *partition) bool {
-			if !p.concerns(broker) {
-				return true
+	var topic *Topic
+	look := func(id int32, p *partition) bool {
+		if !p.concerns(broker) {
+			return true
+		}
+		p.view(&v)
+		return yield(topic, id, &v)
+	}
+	more := true
+	i.topics.byName.from(from.Topic, func(name string, t *Topic) bool {
+		topic = t
+		if name == from.Topic {
+			more = t.between(from.Partition, maxPartitionID+1, look)
+		} else {
+			more = t.each(look)
+		}
+		return more
+	})
+	if !more || from == (Place{}) {
+		return
+	}
+	i.topics.byName.scan(func(name string, t *Topic) bool {
+		topic = t
+		if name >= from.Topic {
+			if name == from.Topic {
+				t.between(0, from.Partition, look)
 			}
-			p.view(&v)
-			return yield(t, id, &v)
-		})
+			return false
+		}
+		return t.each(look)
 	})
 }
 
 func (p *partition) concerns(broker int32) bool {
-	return p.leader == broker || slices.Contains(p.isr.all(), broker) || p.rare != nil &&
-		(slices.Contains(p.rare.elr.all(), broker) || slices.Contains(p.rare.lastKnownELR.all(), broker))
+	return p.leader == broker || p.isr.has(broker) || p.rare != nil && (p.rare.elr.has(broker) || p.rare.lastKnownELR.has(broker))
 }
 
 // EachLeaderless is EachPartition for the partitions without a leader.

@@ -503,6 +503,7 @@ func checkCounts(t *rapid.T, i *image.Image) {
 		if !slices.Equal(got, want) {
 			t.Fatalf("partitions of broker %d: %v, want %v", broker, got, want)
 		}
+		checkGoingRound(t, i, broker)
 	}
 	for _, name := range []string{"", "*", "a", "ab", "a.b", "a.bc", "a\x00", "zz"} {
 		for _, resource := range []int8{2, 3, 4} {
@@ -522,6 +523,38 @@ func checkCounts(t *rapid.T, i *image.Image) {
 			if len(want) != 0 {
 				t.Fatalf("%d ACLs that match %q are missing", len(want), name)
 			}
+		}
+	}
+}
+
+// checkGoingRound begins everywhere, between topics and behind their last partitions too.
+func checkGoingRound(t *rapid.T, i *image.Image, broker int32) {
+	var all []image.Place
+	i.EachPartitionOf(broker, func(t *image.Topic, id int32, _ *image.Partition) bool {
+		all = append(all, image.Place{Topic: t.Name, Partition: id})
+		return true
+	})
+	places := []image.Place{{}, {Topic: "\xff"}}
+	for topic := range i.Topics() {
+		for id := range int32(topic.NumPartitions()) + 2 {
+			places = append(places, image.Place{Topic: topic.Name, Partition: id}, image.Place{Topic: topic.Name + "\x00", Partition: id})
+		}
+	}
+	for _, from := range places {
+		n := slices.IndexFunc(all, func(at image.Place) bool {
+			return at.Topic > from.Topic || at.Topic == from.Topic && at.Partition >= from.Partition
+		})
+		if n < 0 {
+			n = 0
+		}
+		want := slices.Concat(all[n:], all[:n])
+		var got []image.Place
+		i.EachPartitionOfFrom(from, broker, func(t *image.Topic, id int32, _ *image.Partition) bool {
+			got = append(got, image.Place{Topic: t.Name, Partition: id})
+			return true
+		})
+		if !slices.Equal(got, want) {
+			t.Fatalf("partitions of broker %d from %+v: %v, want %v", broker, from, got, want)
 		}
 	}
 }

@@ -99,8 +99,8 @@ func (v *View) forgetIncarnation(broker int32, clean bool) (recs []records.Recor
 		moving = lost(broker)
 		which = func(p *image.Partition) bool { return p.InISR(broker) || slices.Contains(p.ELR, broker) }
 	}
-	recs, all := v.moveLeaders(nil, MaxRecords, moving, v.partitionsOf(broker, which))
-	return recs, all && len(recs) < MaxRecords
+	recs, left := v.moveLeaders(nil, MaxRecords, moving, v.partitionsOf(broker, which))
+	return recs, left == nil && len(recs) < MaxRecords
 }
 
 // checkRegistration refuses what cannot be registered; old is the broker's present registration or nil.
@@ -281,8 +281,8 @@ func UnregisterBroker(v *View, req *kmsg.UnregisterBrokerRequest) Result {
 	}
 	which := func(p *image.Partition) bool { return p.InISR(b.ID) || slices.Contains(p.ELR, b.ID) }
 	limit := v.maxWhole()
-	recs, all := v.moveLeaders(nil, limit, leaving(b.ID), v.partitionsOf(b.ID, which))
-	if !all || len(recs) == limit {
+	recs, left := v.moveLeaders(nil, limit, leaving(b.ID), v.partitionsOf(b.ID, which))
+	if left != nil || len(recs) == limit {
 		return answer(refuse(kerr.PolicyViolation,
 			"Broker %d is in sync with more partitions than one operation may change; stop the broker, wait until it is fenced, then unregister it.", b.ID))
 	}

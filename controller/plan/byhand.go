@@ -30,9 +30,8 @@ type HandAnswer struct {
 	ProducerIDStart  int64
 	ProducerIDLength int32
 
-	// Again says that there were more changes than fit into one operation: these were written, and the same request has to
-	// be made again for the rest.
-	Again bool
+	// Rest decides what is left when there were more changes than fit into one operation, as that of a [Result] does; nil: it is done.
+	Rest func(*View) (HandAnswer, Result)
 }
 
 // refusedByHand answers a request by hand with a refusal.
@@ -47,8 +46,8 @@ func UnregisterByHand(v *View, broker int32) (HandAnswer, Result) {
 	req.BrokerID = broker
 	result := UnregisterBroker(v, req)
 	if b, ok := v.Image.Broker(broker); ok && result.Refusal != nil && result.Refusal.Err == kerr.PolicyViolation && !b.Fenced {
-		recs, _ := v.fence(b)
-		return HandAnswer{Again: true}, Result{Records: recs}
+		recs, _ := v.fence(b, image.Place{})
+		return HandAnswer{Rest: func(v *View) (HandAnswer, Result) { return UnregisterByHand(v, broker) }}, Result{Records: recs}
 	}
 	return HandAnswer{Refusal: result.Refusal}, result
 }
@@ -157,7 +156,7 @@ func RegisterByHand(v *View, h HandRegistration) (HandAnswer, Result) {
 		recs, done = v.forgetIncarnation(h.BrokerID, old.ByHand())
 	}
 	if !done {
-		return HandAnswer{Again: true}, Result{Records: recs}
+		return HandAnswer{Rest: func(v *View) (HandAnswer, Result) { return RegisterByHand(v, h) }}, Result{Records: recs}
 	}
 	result := Result{Records: v.electLeaderless(append(recs, reg))}
 	if known {
@@ -213,6 +212,8 @@ type RegistrationChange struct {
 	Fenced               *bool
 	InControlledShutdown *bool
 	LogDirs              []records.UUID
+
+	from image.Place // where to look first: earlier operations have done what was before it
 }
 
 // ChangeRegistration changes the state of a broker, with the elections that follow from it. What is as it should be already
@@ -227,22 +228,30 @@ func ChangeRegistration(v *View, c RegistrationChange) (HandAnswer, Result) {
 	}
 	answer := HandAnswer{BrokerEpoch: b.Epoch}
 	var recs []records.Record
+	var left *image.Place
 	for _, step := range c.steps() {
 		w := v.after(recs)
 		b, _ := w.Image.Broker(c.BrokerID)
-		more, done := step(w, b)
+		more, at := step(w, b)
 		if len(recs)+len(more) > MaxRecords {
-			answer.Again = true
+			left = &c.from
 			break
 		}
-		recs = append(recs, more...)
-		if !done {
-			answer.Again = true
+		if len(recs) == 0 {
+			recs = more
+		} else {
+			recs = append(recs, more...)
+		}
+		if at != nil {
+			left = at
 			break
 		}
 	}
 	result := Result{Records: recs}
-	if c.Fenced != nil && *c.Fenced && !answer.Again {
+	if left != nil {
+		c.from = *left
+		answer.Rest = func(v *View) (HandAnswer, Result) { return ChangeRegistration(v, c) }
+	} else if c.Fenced != nil && *c.Fenced {
 		result.Session = &SessionChange{BrokerID: b.ID, Epoch: b.Epoch, MetadataOffset: -1, EndShutdown: true}
 	}
 	return answer, result
@@ -269,62 +278,67 @@ func (v *View) checkRegistrationChange(b *image.Broker, c RegistrationChange) *R
 	return v.checkDirectories(b.ID, c.LogDirs)
 }
 
-// steps are what the change takes, one after the other. Each returns its records, and whether that was all. Asked again after
-// those are written, it goes on.
-func (c *RegistrationChange) steps() (steps []func(*View, *image.Broker) ([]records.Record, bool)) {
+// registrationStep is part of a change. It returns its records, and where it has to go on when they are written; nil: that was all.
+type registrationStep func(*View, *image.Broker) (recs []records.Record, left *image.Place)
+
+// steps are what the change takes, one after the other.
+func (c *RegistrationChange) steps() (steps []registrationStep) {
 	if c.LogDirs != nil {
-		steps = append(steps, func(v *View, b *image.Broker) ([]records.Record, bool) { return v.changeDirectories(b, c.LogDirs) })
+		steps = append(steps, c.changeDirectories)
 	}
 	if c.InControlledShutdown != nil && *c.InControlledShutdown {
-		steps = append(steps, (*View).drain)
+		steps = append(steps, c.drain)
 	}
 	switch {
 	case c.Fenced == nil:
 	case *c.Fenced:
-		steps = append(steps, func(v *View, b *image.Broker) ([]records.Record, bool) {
+		steps = append(steps, func(v *View, b *image.Broker) ([]records.Record, *image.Place) {
 			if b.Fenced {
-				return nil, true
+				return nil, nil
 			}
-			return v.fence(b)
+			return v.fence(b, c.from)
 		})
 	default:
-		steps = append(steps, func(v *View, b *image.Broker) ([]records.Record, bool) {
+		steps = append(steps, func(v *View, b *image.Broker) ([]records.Record, *image.Place) {
 			if !b.Fenced {
-				return nil, true
+				return nil, nil
 			}
 			recs := []records.Record{&records.BrokerRegistrationChange{BrokerID: b.ID, BrokerEpoch: b.Epoch, Fenced: -1}}
-			return v.electLeaderless(recs), true
+			return v.electLeaderless(recs), nil
 		})
 	}
 	return steps
 }
 
 // drain takes leaderships and ISR memberships from a broker, for good: it gets no new ones.
-func (v *View) drain(b *image.Broker) (recs []records.Record, done bool) {
+func (c *RegistrationChange) drain(v *View, b *image.Broker) (recs []records.Record, left *image.Place) {
 	if !b.InControlledShutdown {
 		recs = append(recs, &records.BrokerRegistrationChange{BrokerID: b.ID, BrokerEpoch: b.Epoch, InControlledShutdown: 1})
 	}
-	return v.moveLeaders(recs, MaxRecords, leaving(b.ID), v.partitionsOf(b.ID, inSync(b.ID)))
+	return v.moveLeaders(recs, MaxRecords, leaving(b.ID), v.partitionsFrom(c.from, b.ID, inSync(b.ID)))
 }
 
 // changeDirectories gives the broker other directories: replicas in those that go leave the ISRs first, and those in
 // directories that are there again may lead.
-func (v *View) changeDirectories(b *image.Broker, to []records.UUID) (recs []records.Record, done bool) {
-	if sameDirectories(b.LogDirs, to) {
-		return nil, true
+func (c *RegistrationChange) changeDirectories(v *View, b *image.Broker) (recs []records.Record, left *image.Place) {
+	if sameDirectories(b.LogDirs, c.LogDirs) {
+		return nil, nil
 	}
 	changed := *b
-	changed.LogDirs = to
+	changed.LogDirs = c.LogDirs
 	gone := func(p *image.Partition) bool {
 		dir, ok := p.Directory(b.ID)
 		return ok && !changed.HasOnlineDir(dir) && p.InISR(b.ID)
 	}
-	recs, all := v.moveLeaders(nil, MaxRecords, leaving(b.ID), v.partitionsOf(b.ID, gone))
-	if !all || len(recs) == MaxRecords {
-		return recs, false
+	recs, left = v.moveLeaders(nil, MaxRecords, leaving(b.ID), v.partitionsFrom(c.from, b.ID, gone))
+	switch {
+	case left != nil:
+		return recs, left
+	case len(recs) == MaxRecords:
+		return recs, &c.from
 	}
-	recs = append(recs, &records.BrokerRegistrationChange{BrokerID: b.ID, BrokerEpoch: b.Epoch, LogDirs: slices.Clone(to)})
-	return v.electLeaderless(recs), true
+	recs = append(recs, &records.BrokerRegistrationChange{BrokerID: b.ID, BrokerEpoch: b.Epoch, LogDirs: slices.Clone(c.LogDirs)})
+	return v.electLeaderless(recs), nil
 }
 
 // electLeaderless appends leaders for the partitions that can have one once the records are written. What does not fit into one

@@ -122,7 +122,7 @@ func (s *story) handAnswer(a HandAnswer) string {
 		return a.Refusal.Error() + "\n"
 	}
 	out := "done"
-	if a.Again {
+	if a.Rest != nil {
 		out = "again"
 	}
 	if a.BrokerEpoch > 0 {

@@ -11,7 +11,7 @@ import (
 // byHand does something by hand until it is done, and counts the operations that took.
 func (s *story) byHand(f func(*View) (HandAnswer, Result)) (answer HandAnswer, operations int) {
 	s.tb.Helper()
-	for answer.Again = true; answer.Again; operations++ {
+	for ; f != nil; f, operations = answer.Rest, operations+1 {
 		if operations == 10 {
 			s.tb.Fatal("it does not end")
 		}

@@ -125,9 +125,16 @@ type partitionChange struct {
 
 // change begins a change of the partition. The election is unclean where the topic allows it.
 func (v *View) change(t *image.Topic, partition int32, p *image.Partition, rules topicRules) *partitionChange {
-	c := &partitionChange{
-		view: v, topic: t.ID, partition: partition, old: p, rules: rules,
-		elrOn: v.Image.ELREnabled(), level: v.level(),
+	c := &partitionChange{view: v, elrOn: v.Image.ELREnabled(), level: v.level()}
+	c.begin(t, partition, p, rules)
+	return c
+}
+
+// begin makes c the change of another partition of the same view.
+func (c *partitionChange) begin(t *image.Topic, partition int32, p *image.Partition, rules topicRules) {
+	*c = partitionChange{
+		view: c.view, topic: t.ID, partition: partition, old: p, rules: rules,
+		elrOn: c.elrOn, level: c.level,
 		moving: stay,
 		isr:    p.ISR, replicas: p.Replicas, removing: p.Removing, adding: p.Adding, recovery: p.RecoveryState,
 		elr: p.ELR,
@@ -135,7 +142,6 @@ func (v *View) change(t *image.Topic, partition int32, p *image.Partition, rules
 	if rules.unclean {
 		c.election = electUnclean
 	}
-	return c
 }
 
 // record returns the record that brings the change about, nil when there is nothing to do.
@@ -279,7 +285,8 @@ func (c *partitionChange) raiseLeaderEpoch(r *records.PartitionChange) {
 
 // assign sets what changes about the replicas and where they lie.
 func (c *partitionChange) assign(r *records.PartitionChange) {
-	if len(c.replicas) > 0 && c.level.HasDirectories() {
+	same := len(c.directories) == 0 && slices.Equal(c.replicas, c.old.Replicas) && len(c.replicas) == len(c.old.Directories)
+	if len(c.replicas) > 0 && c.level.HasDirectories() && !same {
 		dirs := make([]records.UUID, len(c.replicas))
 		for i, broker := range c.replicas {
 			dirs[i] = c.directory(broker)
@@ -336,8 +343,13 @@ type eachPartition func(yield func(t *image.Topic, partition int32, p *image.Par
 
 // partitionsOf walks over the partitions that may change when the broker's state does.
 func (v *View) partitionsOf(broker int32, which func(p *image.Partition) bool) eachPartition {
+	return v.partitionsFrom(image.Place{}, broker, which)
+}
+
+// partitionsFrom walks over the same partitions, beginning at a place and going round.
+func (v *View) partitionsFrom(from image.Place, broker int32, which func(p *image.Partition) bool) eachPartition {
 	return func(yield func(*image.Topic, int32, *image.Partition) bool) {
-		v.Image.EachPartitionOf(broker, func(t *image.Topic, id int32, p *image.Partition) bool {
+		v.Image.EachPartitionOfFrom(from, broker, func(t *image.Topic, id int32, p *image.Partition) bool {
 			return !which(p) || yield(t, id, p)
 		})
 	}
@@ -359,17 +371,17 @@ func (v *View) leads(broker int32) bool {
 }
 
 // moveLeaders appends what the transition makes of the partitions: the broker that goes leaves the ISRs, leaders are
-// elected where need be. It stops when there are limit records, and says whether it got to the end. What is left is
-// found again by the same walk over the image that has these records.
-func (v *View) moveLeaders(recs []records.Record, limit int, moving transition, each eachPartition) (_ []records.Record, all bool) {
+// elected where need be. It stops when there are limit records, and returns the place of the first partition that it left; nil when it got to
+// the end. What is left is found again by any walk over the image that has these records, soonest by one that begins at that place.
+func (v *View) moveLeaders(recs []records.Record, limit int, moving transition, each eachPartition) (_ []records.Record, left *image.Place) {
 	var last *image.Topic
 	var rules topicRules
-	all = true
+	c := &partitionChange{view: v, elrOn: v.Image.ELREnabled(), level: v.level()}
 	each(func(t *image.Topic, id int32, p *image.Partition) bool {
 		if t != last {
 			last, rules = t, v.topicRules(t)
 		}
-		c := v.change(t, id, p, rules)
+		c.begin(t, id, p, rules)
 		c.moving = moving
 		if p.InISR(moving.leaving) || p.InISR(moving.lost) {
 			c.isr = without(p.ISR, moving.leaving, moving.lost)
@@ -379,13 +391,13 @@ func (v *View) moveLeaders(recs []records.Record, limit int, moving transition, 
 			return true
 		}
 		if len(recs) >= limit {
-			all = false
+			left = &image.Place{Topic: t.Name, Partition: id}
 			return false
 		}
 		recs = append(recs, r)
 		return true
 	})
-	return recs, all
+	return recs, left
 }
 
 // ElectLeaderless elects leaders for partitions that have none and now can have one: topics whose unclean elections were

@@ -2,6 +2,7 @@ package plan
 
 import (
 	"bytes"
+	"cmp"
 	"math"
 	"slices"
 
@@ -61,7 +62,9 @@ func Heartbeat(v *View, req *kmsg.BrokerHeartbeatRequest) Result {
 	case next == unfenced:
 		recs = v.unfence(b)
 	default:
-		recs, done = v.fence(b)
+		var left *image.Place
+		recs, left = v.fence(b, image.Place{})
+		done = left == nil
 	}
 	if !done {
 		next = state
@@ -137,13 +140,18 @@ func (v *View) lowestActiveOffset() int64 {
 }
 
 // fence returns what fences the broker: its partitions first, so that a fenced broker leads nothing. If there are too
-// many it is only the first of them, done is false, and the broker is not fenced yet.
-func (v *View) fence(b *image.Broker) (recs []records.Record, done bool) {
-	recs, all := v.moveLeaders(nil, MaxRecords, leaving(b.ID), v.partitionsOf(b.ID, inSync(b.ID)))
-	if !all || len(recs) == MaxRecords {
-		return recs, false
+// many it is only as many of them, from a place on, and the broker is not fenced yet; left is the place to go on at. The step that fences
+// has gone all the way round: in steps before it somebody else may have given the broker an ISR.
+func (v *View) fence(b *image.Broker, from image.Place) (recs []records.Record, left *image.Place) {
+	limit := cmp.Or(v.Settings.StepRecords, MaxRecords)
+	recs, left = v.moveLeaders(nil, limit, leaving(b.ID), v.partitionsFrom(from, b.ID, inSync(b.ID)))
+	switch {
+	case left != nil:
+		return recs, left
+	case len(recs) == limit: // no room for the fence
+		return recs, &from
 	}
-	return append(recs, &records.BrokerRegistrationChange{BrokerID: b.ID, BrokerEpoch: b.Epoch, Fenced: 1}), true
+	return append(recs, &records.BrokerRegistrationChange{BrokerID: b.ID, BrokerEpoch: b.Epoch, Fenced: 1}), nil
 }
 
 // unfence returns what unfences the broker: the broker first, then the leaderless partitions that it may lead. What
@@ -184,8 +192,8 @@ func (v *View) takeOffline(recs []records.Record, b *image.Broker, offline []rec
 			gone[dir] = true
 		}
 	}
-	left := slices.DeleteFunc(slices.Clone(b.LogDirs), func(dir records.UUID) bool { return gone[dir] })
-	if len(left) == len(b.LogDirs) {
+	remaining := slices.DeleteFunc(slices.Clone(b.LogDirs), func(dir records.UUID) bool { return gone[dir] })
+	if len(remaining) == len(b.LogDirs) {
 		return recs
 	}
 	v = v.after(recs)
@@ -193,13 +201,13 @@ func (v *View) takeOffline(recs []records.Record, b *image.Broker, offline []rec
 		dir, ok := p.Directory(b.ID)
 		return ok && gone[dir]
 	}
-	recs, all := v.moveLeaders(recs, MaxRecords, leaving(b.ID), v.partitionsOf(b.ID, failed))
-	if !all || len(recs) == MaxRecords {
+	recs, left := v.moveLeaders(recs, MaxRecords, leaving(b.ID), v.partitionsOf(b.ID, failed))
+	if left != nil || len(recs) == MaxRecords {
 		return recs
 	}
 	// An empty list would be "no change" to a reader. Apache writes that all the same when the last directory fails;
 	// the broker is about to stop then.
-	return append(recs, &records.BrokerRegistrationChange{BrokerID: b.ID, BrokerEpoch: b.Epoch, LogDirs: left})
+	return append(recs, &records.BrokerRegistrationChange{BrokerID: b.ID, BrokerEpoch: b.Epoch, LogDirs: remaining})
 }
 
 // after returns the view that the records lead to.
@@ -227,16 +235,18 @@ func sameDirectories(a, b []records.UUID) bool {
 }
 
 // FenceBroker fences a broker whose session has ended. The partitions go first; if there are more than [MaxRecords]
-// allow, the operation has only PartitionChanges, leaves the session, and has to be repeated until it has the fence.
+// allow, the operation has only PartitionChanges, leaves the session, and has a Rest, which ends with the fence.
 // A broker that is fenced already is recorded as fenced again, as Apache Kafka does; an unknown one is no change.
-func FenceBroker(v *View, id int32) Result {
+func FenceBroker(v *View, id int32) Result { return fenceBroker(v, id, image.Place{}) }
+
+func fenceBroker(v *View, id int32, from image.Place) Result {
 	b, ok := v.Image.Broker(id)
 	if !ok {
 		return Result{}
 	}
-	recs, done := v.fence(b)
-	if !done {
-		return Result{Records: recs}
+	recs, left := v.fence(b, from)
+	if left != nil {
+		return Result{Records: recs, Rest: func(v *View) Result { return fenceBroker(v, id, *left) }}
 	}
 	return Result{Records: recs, Session: &SessionChange{BrokerID: b.ID, Epoch: b.Epoch, MetadataOffset: -1, End: true}}
 }

@@ -55,6 +55,7 @@ type Settings struct {
 	UncleanElection          bool                // unclean.leader.election.enable
 	LeaderImbalanceInterval  time.Duration       // leader.imbalance.check.interval.seconds; 0: auto.leader.rebalance.enable is false
 	MetadataVersion          records.MetadataVersion
+	StepRecords              int                                 // partitions that one step of fencing a broker changes; 0: [MaxRecords]. For the simulator, whose clusters are small
 	Self                     *kmsg.ControllerRegistrationRequest // how this node registers as a controller; nil: not at all
 	Properties               map[string]string                   // every property the node was given, for the configs a topic inherits
 }
@@ -90,4 +91,8 @@ type Result struct {
 	Records  []records.Record
 	Session  *SessionChange // nil: none
 	Refusal  *Refusal       // why the request was refused as a whole, when the response has no field for the sentence; nil: it was not
+	// Rest decides what is left of something that takes several operations; nil: nothing is left. The writer has it planned as soon
+	// as those had their turn who wait already, on a view that has these records and may have others: whatever Rest
+	// remembers is where to look first, never what is there.
+	Rest func(*View) Result
 }

@@ -31,7 +31,9 @@ type oracle struct {
 	blocks    map[int64]int64 // handed out and acknowledged: first → count
 	returned  map[int32]int64 // brokers that were unfenced after a controlled shutdown, and their epochs
 	open      *transaction
-	placed    map[partitionKey]bool // without a leader when a broker said where its replica lies: elections come later, as with Apache's controller
+	// Without a leader when a broker said where its replica lies: elections come later, as with Apache's controller. Or left without one by a
+	// step of a fencing, whose broker may lead until the last step.
+	placed map[partitionKey]bool
 }
 
 // state is what was so between two operations.
@@ -270,7 +272,8 @@ func (o *oracle) record(now *image.Image, r records.Record, offset, start int64,
 		o.checkChange(now, r, offset, by)
 		key := partitionKey{r.TopicID, r.PartitionID}
 		t := o.twins[key]
-		o.placed[key] = by.API == "AssignReplicasToDirs" && t.leader == records.NoLeader
+		fencing := o.w.settings.StepRecords > 0 && (by.API == "BrokerSessionExpiry" || by.API == "BrokerHeartbeat")
+		o.placed[key] = by.API == "AssignReplicasToDirs" && t.leader == records.NoLeader || fencing && r.Leader == records.NoLeader
 		t.partitionEpoch++
 		if r.Leader != records.LeaderUnchanged {
 			if r.Leader == t.leader && r.Replicas == nil {
