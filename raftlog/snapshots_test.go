@@ -8,10 +8,12 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 	"github.com/hashicorp/raft"
 
 	"yakt/records"
@@ -80,6 +82,33 @@ func TestSnapshotIsACheckpointFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, err := n.OpenSnapshot(records.SnapshotID{EndOffset: 7}); !errors.Is(err, os.ErrNotExist) {
+		t.Fatal(err)
+	}
+}
+
+// TestSnapshotIsHandedToTheDiskAsItGrows: what waits for the sync at its end, the synced writes of the log wait for.
+func TestSnapshotIsHandedToTheDiskAsItGrows(t *testing.T) {
+	var syncs atomic.Int32
+	n := openNode(t, errorfs.Wrap(vfs.NewMem(), errorfs.InjectorFunc(func(op errorfs.Op) error {
+		if strings.HasSuffix(op.Path, ".part") && (op.Kind == errorfs.OpFileSync || op.Kind == errorfs.OpFileSyncData || op.Kind == errorfs.OpFileSyncTo) {
+			syncs.Add(1)
+		}
+		return nil
+	})), "d")
+	to, err := n.snapshots.Create(1, 7, 1, raft.Configuration{}, 1, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// As the writer of a checkpoint does it, in batches of up to 8 MiB.
+	for _, b := range [][]byte{[]byte(preamble(records.SnapshotID{EndOffset: 9, Epoch: 1})), make([]byte, 8*snapshotPiece), make([]byte, 8*snapshotPiece)} {
+		if _, err := to.Write(b); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := syncs.Load(); n < 8 {
+		t.Errorf("%d syncs of the first 16 pieces", n)
+	}
+	if err := to.Cancel(); err != nil {
 		t.Fatal(err)
 	}
 }
