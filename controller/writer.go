@@ -22,6 +22,10 @@ const (
 	sealBytes   = 512 << 10 // a batch that has grown so far takes no further operation, nor further records of a metadata transaction
 	maxInFlight = 4         // batches waiting for their commit; while they wait, operations gather for the next
 	maxQueue    = 10_000    // operations waiting to be planned; more are told to try again
+
+	// Room is made at once for this many records of this length, about that of a change of a partition: growing makes twice as much.
+	manyRecords = 1000
+	recordBytes = 64
 )
 
 // operation is one thing to decide: a request, or something the controller does by itself.
@@ -256,6 +260,9 @@ func (w *writer) goOn(op *operation, step plan.Result) {
 // mistake; it is refused all the same, since nothing has changed yet and somebody's odd input must not end the process.
 func (w *writer) add(b *records.BatchBuilder, level records.MetadataVersion, rs []records.Record, limit int) error {
 	mark, before := b.Mark(), b.Size()
+	if len(rs) >= manyRecords {
+		b.Reserve(len(rs) * recordBytes)
+	}
 	for _, r := range rs {
 		level = levelFor(r, level)
 		err := b.Add(r, records.VersionOf(r, level))

@@ -107,6 +107,11 @@ func envelopeSize(offsetDelta int32, key []byte, value int) int {
 	return n
 }
 
+// Reserve makes room for n more bytes, as far as a batch may have them.
+func (b *BatchBuilder) Reserve(n int) {
+	b.buf = slices.Grow(b.buf, min(n, MaxBatchBytes-len(b.buf)))
+}
+
 // Len is the number of records so far.
 func (b *BatchBuilder) Len() int { return int(b.count) }
 

@@ -394,6 +394,9 @@ func (v *View) moveLeaders(recs []records.Record, limit int, moving transition, 
 			left = &image.Place{Topic: t.Name, Partition: id}
 			return false
 		}
+		if len(recs) == cap(recs) { // by half or less at a time, as append does it, most of what is made would be copies
+			recs = slices.Grow(recs, max(len(recs), 64))
+		}
 		recs = append(recs, r)
 		return true
 	})
