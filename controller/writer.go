@@ -25,7 +25,7 @@ const (
 
 	// Room is made at once for this many records of this length, about that of a change of a partition: growing makes twice as much.
 	manyRecords = 1000
-	recordBytes = 64
+	recordBytes = 48
 )
 
 // operation is one thing to decide: a request, or something the controller does by itself.
