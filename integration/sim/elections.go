@@ -135,7 +135,7 @@ func (c *changeCheck) checkELR(now *image.Image) {
 	}
 	// Kafka asks for no more than partition 0 has replicas, and the operation itself may have changed that.
 	least, most := c.rules.minISR, 0
-	for _, img := range []*image.Image{c.head, now} {
+	for _, img := range []*image.Image{c.oracle.before(), now} {
 		if t, ok := img.Topic(c.topic.ID); ok {
 			first, _ := t.Partition(0)
 			least, most = min(least, len(first.Replicas)), max(most, min(c.rules.minISR, len(first.Replicas)))

@@ -1,6 +1,9 @@
 package sim
 
-import "yakt/records"
+import (
+	"yakt/controller/image"
+	"yakt/records"
+)
 
 // A metadata transaction is one operation in several batches. They count together or not at all, and nothing comes in between. In some
 // histories batches are so small that nearly everything is one.
@@ -15,8 +18,17 @@ type operation struct {
 
 // transaction is one that is being replayed.
 type transaction struct {
-	of   *operation
-	term int32
+	of     *operation
+	term   int32
+	before *image.Image
+}
+
+// before is the image before the operation that is being replayed.
+func (o *oracle) before() *image.Image {
+	if o.open != nil {
+		return o.open.before
+	}
+	return o.head
 }
 
 // cutOff counts transactions that the batch of e takes the place of.
@@ -48,7 +60,7 @@ func (o *oracle) boundary(r records.Record, e *entry, op *operation) {
 		if op.start != e.batch.BaseOffset() {
 			violate("transactions-begin-batches", "%s at %d begins a transaction inside the batch at %d", op.api, op.start, e.batch.BaseOffset())
 		}
-		o.open = &transaction{of: op, term: e.term}
+		o.open = &transaction{of: op, term: e.term, before: o.head}
 	case *records.EndTransaction:
 		if e.batch.BaseOffset() > op.start {
 			o.w.count("transactions")
