@@ -71,13 +71,20 @@ func (g *governed) suffer(t *testing.T, harm func(leader int) (repair func(), er
 	}
 	g.creator.waitFor(t, 3) // those in flight may have been committed already
 	g.pauses = append(g.pauses, g.creator.longestSince(began))
+	g.waitGoingOn(t)
+	repair()
+	g.q.WaitVoters(t, 3)
+}
+
+// waitGoingOn waits until creates are acknowledged, every broker knows the last of them and the producer goes on. The brokers have to be up.
+func (g *governed) waitGoingOn(t *testing.T) {
+	t.Helper()
+	g.creator.waitFor(t, 1)
 	g.waitKnown(t, g.creator.latest())
 	g.steady.waitFor(t, aFew)
 	for _, b := range g.brokers {
 		b.CheckUp(t)
 	}
-	repair()
-	g.q.WaitVoters(t, 3)
 }
 
 // waitKnown waits until every broker knows a topic. One that stays with a controller that leads no longer never does.

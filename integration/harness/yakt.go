@@ -53,9 +53,6 @@ func StartWaiting(t testing.TB, args ...string) *Yakt {
 	return y
 }
 
-// Rearm gives the next start other arguments.
-func (y *Yakt) Rearm(args ...string) { y.args = args }
-
 // Start runs the server, again after Kill or Stop, on the same directory and address, and returns when it is ready. It
 // runs until the end of the test that StartYakt was called in, though t be one of its subtests.
 func (y *Yakt) Start(t testing.TB) {

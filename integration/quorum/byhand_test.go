@@ -96,7 +96,7 @@ func TestQuorumGrowsAndShrinksByHand(t *testing.T) {
 	}
 	for _, i := range []int{0, 4} {
 		q.Nodes[i].Stop(t)
-		q.Nodes[i].Rearm("-i", strconv.Itoa(i+1), "-e", fmt.Sprintf("2/%s,3/%s", q.Nodes[1].Addr, q.Nodes[2].Addr))
+		q.Nodes[i].With("-i", strconv.Itoa(i+1), "-e", fmt.Sprintf("2/%s,3/%s", q.Nodes[1].Addr, q.Nodes[2].Addr))
 		q.Nodes[i].Launch()
 		q.Nodes[i].WaitUp(t)
 	}
