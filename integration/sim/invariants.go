@@ -273,7 +273,8 @@ func (o *oracle) record(now *image.Image, r records.Record, offset, start int64,
 		key := partitionKey{r.TopicID, r.PartitionID}
 		t := o.twins[key]
 		fencing := o.w.settings.StepRecords > 0 && (by.API == "BrokerSessionExpiry" || by.API == "BrokerHeartbeat")
-		o.placed[key] = by.API == "AssignReplicasToDirs" && t.leader == records.NoLeader || fencing && r.Leader == records.NoLeader
+		leaderless := r.Leader == records.NoLeader || r.Leader == records.LeaderUnchanged && t.leader == records.NoLeader
+		o.placed[key] = by.API == "AssignReplicasToDirs" && t.leader == records.NoLeader || fencing && leaderless
 		t.partitionEpoch++
 		if r.Leader != records.LeaderUnchanged {
 			if r.Leader == t.leader && r.Replicas == nil {
