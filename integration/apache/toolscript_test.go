@@ -178,9 +178,9 @@ var oneBrokerDown = []step{
 	{run: "kafka-topics @broker --describe --topic halved", until: "Isr: 101"},
 	{run: "kafka-topics @broker --create --topic absent --replica-assignment 102"},
 	{run: "kafka-topics @broker --create --topic spread --partitions 2 --replication-factor 2"},
-	{run: "kafka-topics @broker --list --exclude-internal"},
+	{run: "kafka-topics @broker --list --exclude-internal", until: "spread"},
 	{run: "kafka-topics @broker --delete --topic halved"},
 	{run: "kafka-topics @broker --delete --topic absent"},
 	{run: "kafka-topics @broker --delete --topic spread"},
-	{run: "kafka-topics @broker --list --exclude-internal"},
+	{run: "kafka-topics @broker --list --exclude-internal", gone: "spread"},
 }
