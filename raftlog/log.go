@@ -81,7 +81,7 @@ type Config struct {
 	Fatal        func(error) // called once, on a goroutine of its own; the process must end
 
 	// How long a follower waits for a sign of its leader before it stands for election, from once to twice of this; a leader
-	// that hears no majority lets go a little sooner. Default 1 s, see docs/decisions/0011. A leader whose process ends is
+	// that hears no majority lets go after once. Default 2 s, as Kafka's, see docs/decisions/0011. A leader whose process ends is
 	// noticed at once, whatever it is.
 	LeaderTimeout time.Duration
 
@@ -133,7 +133,7 @@ func (c *Config) setDefaults() error {
 		}
 	}
 	if c.LeaderTimeout <= 0 {
-		c.LeaderTimeout = time.Second
+		c.LeaderTimeout = 2 * time.Second
 	}
 	if c.SnapshotBytes <= 0 {
 		c.SnapshotBytes = 20 << 20

@@ -95,7 +95,7 @@ func defaultSettings() Settings {
 		MinInSyncReplicas:        1,
 		AutoLeaderRebalance:      true,
 		LeaderImbalanceInterval:  5 * time.Minute,
-		LeaderTimeout:            time.Second,
+		LeaderTimeout:            2 * time.Second,
 		SnapshotBytes:            20 << 20,
 		SnapshotInterval:         time.Hour,
 		// Kafka takes 100 MiB, for produce requests. No request to a controller is near 8 MiB, and a decoder's memory is a
