@@ -379,10 +379,10 @@ func (w *sink) Write(p []byte) (int, error) {
 	}
 	for !w.reuse && n < len(p) {
 		piece := p[n:min(n+snapshotPiece, len(p))]
+		w.sum = crc32.Update(w.sum, castagnoli, piece) // before the file has it: vfs.File may change what it writes
 		if _, err := w.buf.Write(piece); err != nil {
 			return n, fmt.Errorf("raftlog: write snapshot %s: %w", w.part, err)
 		}
-		w.sum = crc32.Update(w.sum, castagnoli, piece)
 		w.row.Size += int64(len(piece))
 		n += len(piece)
 	}
