@@ -110,12 +110,8 @@ func (l *fakeLog) sequenced(b records.Batch) ([]records.Batch, error) {
 	if err != nil {
 		return nil, err
 	}
-	l.held = append(l.held, b)
-	if n == 0 {
-		return nil, nil
-	}
-	counts := l.held[len(l.held)-n:]
-	l.held = nil
+	var counts []records.Batch
+	l.held, counts = records.Hold(l.held, b, n)
 	return counts, nil
 }
 

@@ -23,14 +23,20 @@ func asksWhoLeads() *kmsg.DescribeClusterRequest {
 	return req
 }
 
+// leaderless is a controller, not attached yet, and its log, which knows another voter and no leader.
+func leaderless() (*Controller, *fakeLog) {
+	c := New(Config{NodeID: 1, ListenerName: "CONTROLLER"})
+	l := newFakeLog(c)
+	l.others = []fakeMember{{voter: fakeVoter(2, "other.example"), votes: true}}
+	l.elect(-1)
+	return c, l
+}
+
 // TestWhoLooksForTheControllerIsAnsweredOnceThereIsOne, and after three seconds that there is none. Clients of brokers are answered at once.
 func TestWhoLooksForTheControllerIsAnsweredOnceThereIsOne(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := New(Config{NodeID: 1, ListenerName: "CONTROLLER"})
-		l := newFakeLog(c)
+		c, l := leaderless()
 		defer l.close()
-		l.others = []fakeMember{{voter: fakeVoter(2, "other.example"), votes: true}}
-		l.elect(-1)
 		c.Attach(l)
 		asked := time.Now()
 		resp, err := c.Begin(t.Context(), Caller{}, asksWhoLeads())()
@@ -65,11 +71,8 @@ func TestWhoLooksForTheControllerIsAnsweredOnceThereIsOne(t *testing.T) {
 // that would keep it here.
 func TestWhoLooksForTheControllerOutsideOfTheQuorumIsSentAway(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := New(Config{NodeID: 1, ListenerName: "CONTROLLER"})
-		l := newFakeLog(c)
+		c, l := leaderless()
 		defer l.close()
-		l.others = []fakeMember{{voter: fakeVoter(2, "other.example"), votes: true}}
-		l.elect(-1)
 		c.Attach(outsideLog{l})
 		for _, req := range []kmsg.Request{asksWhoLeads(), kmsg.NewPtrMetadataRequest()} {
 			resp, err := c.Begin(t.Context(), Caller{}, req)()

@@ -99,21 +99,8 @@ func (f *fsm) next(l *raft.Log) ([]placed, error) {
 		return nil, fmt.Errorf("%w: %w", ErrDropped, err)
 	}
 	var counts []placed
-	f.held, counts = hold(f.held, placed{b, l.Index}, n)
+	f.held, counts = records.Hold(f.held, placed{b, l.Index}, n)
 	return counts, nil
-}
-
-// hold adds a batch to those that are held back and takes out the n that count, which are good until the next call; what was held
-// beside them never will.
-func hold[T any](held []T, one T, n int) (still, counts []T) {
-	held = append(held, one)
-	switch {
-	case n == 0:
-		return held, nil
-	case len(held) == 1:
-		return held[:0], held
-	}
-	return nil, held[len(held)-n:]
 }
 
 // leaderChange returns the LeaderChange that b begins with, or nil.

@@ -147,7 +147,7 @@ func (s *Stopped) findCutOff() error {
 			return nil
 		}
 		before := held
-		held, counts = hold(held, e.Index, n)
+		held, counts = records.Hold(held, e.Index, n)
 		if n > 0 {
 			for _, index := range before[:len(before)+1-len(counts)] {
 				s.cutOff[index] = true

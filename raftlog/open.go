@@ -397,7 +397,7 @@ func (l *Log) index(c *checkpoint) error {
 		if err != nil {
 			return nil
 		}
-		held, counts = hold(held, position{b.BaseOffset(), index}, n)
+		held, counts = records.Hold(held, position{b.BaseOffset(), index}, n)
 		for _, p := range counts { // held back and let go together, they are of one epoch
 			o.add(b.LeaderEpoch(), p)
 		}

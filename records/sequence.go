@@ -72,6 +72,19 @@ func (s *Sequence) Next(b Batch, term int32) (counts int, err error) {
 // taken now.
 func (s *Sequence) Holding() bool { return s.held.batches > 0 }
 
+// Hold is the list of what a Sequence holds back, for who keeps something of each batch that Next took: it adds one to the list and takes
+// out the last n, which count, as Next said. Those are good until the next call; what was held beside them never counts.
+func Hold[T any](held []T, one T, n int) (still, counts []T) {
+	held = append(held, one)
+	switch {
+	case n == 0:
+		return held, nil
+	case len(held) == 1:
+		return held[:0], held
+	}
+	return nil, held[len(held)-n:]
+}
+
 // leavesOpen reports whether a metadata transaction is open behind the batch. Only its first record opens one that may go on in the
 // next, and only a batch that has to do with one is read further than that.
 func (b Batch) leavesOpen(open bool) bool {

@@ -83,9 +83,9 @@ func (o *oracle) commit(e *entry) {
 		o.w.count("committed after an error")
 	}
 	o.w.tracef("agreed: [%d,%d) of epoch %d, %d of which count from now on", e.batch.BaseOffset(), e.batch.EndOffset(), e.batch.LeaderEpoch(), whole)
-	held, counts := hold(o.held, e, whole)
 	o.cutOff(o.held, e, whole)
-	o.held = held
+	var counts []*entry
+	o.held, counts = records.Hold(o.held, e, whole)
 	for _, e := range counts {
 		o.batch(e)
 	}

@@ -242,7 +242,7 @@ func (n *node) apply() {
 			var whole int
 			if whole, err = n.seq.Next(e.batch, e.term); err == nil {
 				var counts []*entry
-				n.held, counts = hold(n.held, e, whole)
+				n.held, counts = records.Hold(n.held, e, whole)
 				for _, e := range counts {
 					batches = append(batches, e.batch)
 					n.counted++
@@ -276,15 +276,6 @@ func (n *node) apply() {
 	if n.applied < n.commit {
 		n.applySoon()
 	}
-}
-
-// hold adds an entry to those that are held back and takes out those that count from it on.
-func hold(held []*entry, e *entry, counts int) (still, out []*entry) {
-	held = append(held, e)
-	if counts == 0 {
-		return held, nil
-	}
-	return nil, held[len(held)-counts:]
 }
 
 // Verify implements controller.Log.
