@@ -229,19 +229,18 @@ func (l *fakeLog) Read(offset int64, maxBytes int) ([]byte, error) {
 	return out, nil
 }
 
-func (l *fakeLog) Wait(ctx context.Context, offset int64) {
-	was, _ := l.Leader()
+func (l *fakeLog) Wait(ctx context.Context, offset int64, leader, epoch int32) error {
 	for {
 		l.mu.Lock()
-		changed, end, leader := l.changed, l.sequence.End, l.leader
+		changed, end := l.changed, l.sequence.End
 		l.mu.Unlock()
-		if end > offset || leader != was {
-			return
+		if nowLeader, nowEpoch := l.Leader(); end > offset || nowLeader != leader || nowEpoch != epoch {
+			return nil
 		}
 		select {
 		case <-changed:
 		case <-ctx.Done():
-			return
+			return ctx.Err()
 		}
 	}
 }

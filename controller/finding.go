@@ -68,7 +68,10 @@ func (c *Controller) outside() bool {
 func (c *Controller) awaitLeader(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, findingPatience)
 	defer cancel()
-	for !c.hears() && ctx.Err() == nil {
-		c.log.Wait(ctx, math.MaxInt64)
+	for {
+		leader, epoch := c.log.Leader()
+		if c.hears() || c.log.Wait(ctx, math.MaxInt64, leader, epoch) != nil {
+			return
+		}
 	}
 }

@@ -1,6 +1,7 @@
 package controller
 
 import (
+	"context"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -15,6 +16,14 @@ import (
 type outsideLog struct{ *fakeLog }
 
 func (l outsideLog) Voters() []records.Voter { return l.fakeLog.Voters()[1:] }
+
+// electsBeforeWaiting has a leader when a request that saw none begins to wait for one.
+type electsBeforeWaiting struct{ *fakeLog }
+
+func (l electsBeforeWaiting) Wait(ctx context.Context, offset int64, leader, epoch int32) error {
+	l.elect(2)
+	return l.fakeLog.Wait(ctx, offset, leader, epoch)
+}
 
 // asksWhoLeads is how Java's admin client looks for the active controller (KIP-919).
 func asksWhoLeads() *kmsg.DescribeClusterRequest {
@@ -60,6 +69,11 @@ func TestWhoLooksForTheControllerIsAnsweredOnceThereIsOne(t *testing.T) {
 		time.AfterFunc(time.Second, func() { l.elect(2) })
 		if _, took := ask(asksWhoLeads()); took != time.Second {
 			t.Errorf("the next leader was there after a second, the answer after %v", took)
+		}
+		l.elect(-1)
+		c.Attach(electsBeforeWaiting{l})
+		if _, took := ask(asksWhoLeads()); took != 0 {
+			t.Errorf("the next leader was there just before the request waited for it, the answer after %v", took)
 		}
 		if _, took := ask(asksWhoLeads()); took != 0 {
 			t.Errorf("there is a leader, and the answer took %v", took)

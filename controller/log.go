@@ -34,8 +34,9 @@ type Log interface {
 	// Read returns whole batches, contiguous, beginning with the one that contains offset: at least one, then up to
 	// maxBytes in all; none at the end offset. An offset outside StartOffset..EndOffset is an error.
 	Read(offset int64, maxBytes int) ([]byte, error)
-	// Wait returns when EndOffset is above offset, when Leader changes, or when ctx ends. The caller looks again.
-	Wait(ctx context.Context, offset int64)
+	// Wait returns nil when EndOffset is above offset or Leader is no longer the given pair, and an error when ctx has ended or the log
+	// is closed. The caller looks at the leader first, then at what it waits for, then waits.
+	Wait(ctx context.Context, offset int64, leader, epoch int32) error
 	// EpochEnd finds the largest epoch not above the given one that has batches, and where it ends.
 	EpochEnd(epoch int32) (found int32, end int64, ok bool)
 	// LatestSnapshot and OldestSnapshot name the checkpoints that are kept.

@@ -75,10 +75,15 @@ func (o *observers) check(epoch, currentEpoch int32, leader int32) int16 {
 		return kerr.FencedLeaderEpoch.Code
 	case currentEpoch > epoch:
 		return kerr.UnknownLeaderEpoch.Code
-	case leader != o.c.nodeID || !o.c.leads(currentEpoch):
+	case !o.leads(leader, currentEpoch):
 		return kerr.NotLeaderForPartition.Code
 	}
 	return 0
+}
+
+// leads says of a pair that the log gave whether this node is the leader in it, and still has the majority.
+func (o *observers) leads(leader, epoch int32) bool {
+	return leader == o.c.nodeID && o.c.leads(epoch)
 }
 
 // deposed ends the connection of a broker that was refused by the node that it takes for the leader: that alone has Apache's brokers ask
@@ -111,16 +116,17 @@ func (o *observers) fetch(ctx context.Context, req *kmsg.FetchRequest) (kmsg.Res
 	ctx, cancel := context.WithTimeout(ctx, max(wait, 0))
 	defer cancel()
 
+	over := wait <= 0
 	for {
 		answer, immediate := o.answer(req.MaxWaitMillis, asked, min(max(int(req.MaxBytes), 1), maxFetchBytes))
-		if immediate || wait <= 0 || ctx.Err() != nil {
+		if immediate || over {
 			if answer.ErrorCode == 0 {
 				o.note(replica, asked)
 			}
 			o.complete(req.Version, resp, answer)
 			return resp, o.deposed(answer.ErrorCode, answer.CurrentLeader.LeaderID)
 		}
-		o.c.log.Wait(ctx, asked.FetchOffset)
+		over = o.c.log.Wait(ctx, asked.FetchOffset, answer.CurrentLeader.LeaderID, answer.CurrentLeader.LeaderEpoch) != nil
 	}
 }
 
@@ -355,7 +361,7 @@ func (o *observers) describeQuorum(req *kmsg.DescribeQuorumRequest) (kmsg.Respon
 	leader, epoch := o.c.log.Leader()
 	out := kmsg.NewDescribeQuorumResponseTopicPartition()
 	out.LeaderID, out.LeaderEpoch = leader, epoch
-	if leader != o.c.nodeID || !o.c.leads(epoch) {
+	if !o.leads(leader, epoch) {
 		out.ErrorCode, out.ErrorMessage = kerr.NotLeaderForPartition.Code, kmsg.StringPtr(kerr.NotLeaderForPartition.Description)
 	} else {
 		o.quorumState(req.Version, resp, &out)

@@ -51,9 +51,9 @@ func awaitActive(t rapid.TB, c *Controller, l *fakeLog) {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
 	for end := int64(-1); !c.Active(); {
-		l.Wait(ctx, end)
-		if ctx.Err() != nil {
-			t.Fatal("the controller did not become active")
+		leader, epoch := l.Leader()
+		if err := l.Wait(ctx, end, leader, epoch); err != nil {
+			t.Fatal("the controller did not become active:", err)
 		}
 		end = min(end+1, l.EndOffset()-1)
 	}
@@ -343,11 +343,12 @@ func TestVotersAreReportedAndDescribed(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 		defer cancel()
 		for ctx.Err() == nil {
+			leader, epoch := l.Leader()
 			end := l.EndOffset()
 			if slices.Equal(ids(), want) {
 				return
 			}
-			l.Wait(ctx, end)
+			_ = l.Wait(ctx, end, leader, epoch)
 		}
 		t.Fatalf("the log says %v, want %v", ids(), want)
 	}

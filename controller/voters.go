@@ -165,14 +165,14 @@ func (c *Controller) remove(ctx context.Context, key voterKey) *plan.Refusal {
 // reported waits until the voters in the log's records are as they should be.
 func (c *Controller) reported(ctx context.Context, as func([]records.Voter) bool) bool {
 	for {
+		leader, epoch := c.log.Leader()
 		end := c.log.EndOffset()
 		if v := c.Image().Voters(); v != nil && as(v.Voters) {
 			return true
 		}
-		if leader, _ := c.log.Leader(); leader != c.nodeID || ctx.Err() != nil {
+		if leader != c.nodeID || c.log.Wait(ctx, end, leader, epoch) != nil {
 			return false
 		}
-		c.log.Wait(ctx, end)
 	}
 }
 

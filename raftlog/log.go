@@ -254,9 +254,9 @@ func (l *Log) Read(offset int64, maxBytes int) ([]byte, error) {
 	}
 }
 
-// Wait returns when EndOffset is above offset, when Leader changes, or when ctx ends.
-func (l *Log) Wait(ctx context.Context, offset int64) {
-	id, epoch := l.Leader()
+// Wait returns nil when EndOffset is above offset or Leader is no longer the given pair, ctx's error when it ends before, and ErrClosed
+// when the log is closed before.
+func (l *Log) Wait(ctx context.Context, offset int64, leader, epoch int32) error {
 	for {
 		l.mu.Lock()
 		if l.changed == nil {
@@ -264,15 +264,15 @@ func (l *Log) Wait(ctx context.Context, offset int64) {
 		}
 		changed := l.changed
 		l.mu.Unlock()
-		if newID, newEpoch := l.Leader(); newID != id || newEpoch != epoch || l.EndOffset() > offset {
-			return
+		if nowLeader, nowEpoch := l.Leader(); nowLeader != leader || nowEpoch != epoch || l.EndOffset() > offset {
+			return nil
 		}
 		select {
 		case <-changed:
 		case <-ctx.Done():
-			return
+			return ctx.Err()
 		case <-l.closing:
-			return
+			return ErrClosed
 		}
 	}
 }

@@ -328,12 +328,13 @@ func (s *storm) observe(i int, m *member) {
 	var end int64
 	var epoch int32
 	for m.ctx.Err() == nil {
-		nowEnd, nowEpoch := m.EndOffset(), int32(0)
-		if _, nowEpoch = m.Leader(); nowEnd < end || nowEpoch < epoch {
+		nowEnd := m.EndOffset()
+		leader, nowEpoch := m.Leader()
+		if nowEnd < end || nowEpoch < epoch {
 			s.t.Errorf("node %d went back from offset %d, epoch %d to %d, %d", i+1, end, epoch, nowEnd, nowEpoch)
 		}
 		end, epoch = nowEnd, nowEpoch
-		m.Wait(m.ctx, end)
+		_ = m.Wait(m.ctx, end, leader, epoch)
 	}
 }
 

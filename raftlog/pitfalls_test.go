@@ -429,9 +429,12 @@ func TestWait(t *testing.T) {
 		n := openNode(t, vfs.NewMem(), "d")
 		n.lead()
 		returned := make(chan string, 8)
-		wait := func(what string, ctx context.Context, offset int64) {
+		wait := func(what string, ctx context.Context, offset int64, want error) {
+			leader, epoch := n.Leader()
 			go func() {
-				n.Wait(ctx, offset)
+				if err := n.Wait(ctx, offset, leader, epoch); !errors.Is(err, want) {
+					t.Errorf("%s: %v, want %v", what, err, want)
+				}
 				returned <- what
 			}()
 			synctest.Wait()
@@ -448,20 +451,23 @@ func TestWait(t *testing.T) {
 				t.Fatal("still waiting: ", want)
 			}
 		}
-		wait("at once", context.Background(), 0)
+		wait("at once", context.Background(), 0, nil)
 		expect("at once")
-		wait("an append", context.Background(), 1)
+		wait("an append", context.Background(), 1, nil)
 		n.set("a", "1")
 		expect("an append")
 		ctx, cancel := context.WithCancel(context.Background())
-		wait("the context", ctx, 100)
+		wait("the context", ctx, 100, context.Canceled)
 		n.set("a", "2")
 		cancel()
 		expect("the context")
-		wait("another leader", context.Background(), 100)
+		wait("another leader", context.Background(), 100, nil)
 		n.publish(7, 1000)
 		expect("another leader")
-		wait("close", context.Background(), 100)
+		if err := n.Wait(context.Background(), 100, -1, 0); err != nil {
+			t.Error("a leader that was another one before the call:", err)
+		}
+		wait("close", context.Background(), 100, ErrClosed)
 		n.Close()
 		expect("close")
 	})

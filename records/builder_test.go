@@ -32,3 +32,39 @@ func TestRollbackGivesMemoryBack(t *testing.T) {
 		t.Errorf("%v, %d records", err, done.Count())
 	}
 }
+
+func TestBatchBuilderKeepsItsLimits(t *testing.T) {
+	b := NewBatchBuilder(7, 1, 99)
+	if b.Batch() != nil || b.Len() != 0 {
+		t.Error("an empty batch")
+	}
+	if err := b.Add(&NoOp{}, 1); err == nil {
+		t.Error("NoOpRecord has no version 1")
+	}
+	value := strings.Repeat("v", maxString)
+	record := &Config{ResourceType: 2, Name: "n", Value: &value}
+	for {
+		if err := b.Add(record, 0); err == ErrBatchFull {
+			break
+		} else if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := b.AddControl(&SnapshotFooter{}); err == nil {
+		t.Error("data and control in one batch")
+	}
+	n, size := b.Len(), b.Size()
+	batch := b.Batch()
+	if len(batch) != size || batch.Count() != n || size > MaxBatchBytes || size < MaxBatchBytes-2*maxString {
+		t.Errorf("%d bytes, %d records", len(batch), batch.Count())
+	}
+	if err := batch.Check(); err != nil {
+		t.Error(err)
+	}
+	if b.Add(&NoOp{}, 0) == nil {
+		t.Error("a sealed batch takes records")
+	}
+	if batch.BaseOffset() != 7 || batch.EndOffset() != 7+int64(n) || batch.Timestamp() != 99 || batch.LeaderEpoch() != 1 || batch.Control() {
+		t.Error("header")
+	}
+}

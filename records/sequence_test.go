@@ -5,6 +5,72 @@ import (
 	"testing"
 )
 
+func TestSequenceTakesWhatComesNextAndNothingElse(t *testing.T) {
+	open := func(offset int64, term int32) Batch {
+		b := NewBatchBuilder(offset, term, 0)
+		if err := errors.Join(b.AddControl(&LeaderChange{LeaderID: 1}), b.AddControl(&KRaftVersion{Version: 1})); err != nil {
+			t.Fatal(err)
+		}
+		return b.Batch()
+	}
+	voters := func(offset int64, term int32) Batch {
+		b := NewBatchBuilder(offset, term, 0)
+		if err := b.AddControl(&KRaftVoters{}); err != nil {
+			t.Fatal(err)
+		}
+		return b.Batch()
+	}
+	data := func(offset int64, term int32) Batch {
+		b := NewBatchBuilder(offset, term, 0)
+		if err := errors.Join(b.Add(&NoOp{}, 0), b.Add(&NoOp{}, 0), b.Add(&NoOp{}, 0)); err != nil {
+			t.Fatal(err)
+		}
+		return b.Batch()
+	}
+	var s Sequence
+	for i, step := range []struct {
+		b    Batch
+		term int32
+		ok   bool
+	}{
+		{data(0, 0), 0, false}, // no term is 0
+		{data(0, 1), 1, false}, // the term has not been opened
+		{voters(0, 1), 1, false},
+		{open(0, 1), 2, false}, // agreed on in another term than planned for
+		{open(1, 1), 1, false}, // not at the end
+		{open(0, 1), 1, true},
+		{open(0, 1), 1, false}, // once is enough
+		{data(2, 1), 1, true},
+		{data(2, 1), 1, false},
+		{voters(5, 1), 1, true},
+		{data(6, 1), 2, false},
+		{data(6, 2), 2, false},
+		{open(6, 4), 4, true}, // terms may be skipped
+		{open(8, 3), 3, false},
+		{data(8, 3), 3, false},
+		{data(8, 4), 4, true},
+		{open(11, 4), 4, true}, // a second one is odd, but comes next
+		{data(13, 4), 4, true},
+	} {
+		before := s
+		n, err := s.Next(step.b, step.term)
+		if (err == nil) != step.ok || (n == 1) != step.ok || err != nil && !errors.Is(err, ErrNotNext) {
+			t.Errorf("step %d: %v", i, err)
+		}
+		if !step.ok && s != before {
+			t.Errorf("step %d: moved to %v", i, s)
+		}
+	}
+	if want := (Sequence{End: 16, Epoch: 4}); s != want {
+		t.Errorf("%v, want %v", s, want)
+	}
+	// After a snapshot the log goes on in the same epoch or in a later one.
+	restored := Sequence{End: 500, Epoch: 3}
+	if _, err := restored.Next(data(500, 3), 3); err != nil {
+		t.Error(err)
+	}
+}
+
 // The batches of a metadata transaction count together with its end, or never.
 func TestSequenceHoldsATransactionBackUntilItsEnd(t *testing.T) {
 	name := "x"

@@ -375,8 +375,9 @@ func (n *node) Read(offset int64, maxBytes int) ([]byte, error) {
 }
 
 // Wait implements controller.Log. Nobody in the simulation waits.
-func (n *node) Wait(context.Context, int64) {
+func (n *node) Wait(context.Context, int64, int32, int32) error {
 	violate("never-blocks", "node %d: a request waits", n.id)
+	return nil
 }
 
 // EpochEnd implements controller.Log.
