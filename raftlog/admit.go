@@ -273,13 +273,23 @@ func (l *Log) promote(seen *lag) {
 		if !ok || p.match == 0 || time.Since(p.answered) > promotionLag || !seen.within(p.match) {
 			continue
 		}
-		if err := l.wait(l.raft.AddVoter(s.ID, s.Address, index, changeTimeout)); err != nil {
+		if err := l.letVote(s, index); err != nil {
 			l.logger.Warn("raftlog: a node that has caught up does not vote yet", "node", string(s.ID), "err", err)
 			return
 		}
 		l.logger.Info("raftlog: a node has caught up and votes now", "node", string(s.ID))
 		return
 	}
+}
+
+// letVote makes a voter of a non-voter. raft hands the change to its followers first and counts the new voter's answers afterwards, so one that
+// answers in between is not counted until there is another entry (1.8.0, appendConfigurationEntry). If the new voter is needed for the
+// majority, a cluster in which nobody writes would wait for long: so an entry follows.
+func (l *Log) letVote(s raft.Server, index uint64) error {
+	change := l.raft.AddVoter(s.ID, s.Address, index, changeTimeout)
+	another := time.AfterFunc(promotionTick, func() { l.raft.Barrier(changeTimeout) })
+	defer another.Stop()
+	return l.wait(change)
 }
 
 // lag remembers where the log ended lately, to tell how far behind in time an index is.

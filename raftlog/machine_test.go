@@ -217,10 +217,13 @@ func await(t testing.TB, n *node, what string, cond func() bool) {
 	})
 	defer n.Notify(nil)
 	timeout := time.After(20 * time.Second)
+	tick := time.NewTicker(10 * time.Millisecond) // for what nobody is told of, such as another node's progress
+	defer tick.Stop()
 	for !cond() {
 		select {
 		case <-woken:
 		case <-n.machine.applied:
+		case <-tick.C:
 		case <-timeout:
 			t.Fatalf("never: %s", what)
 		}
