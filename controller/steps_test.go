@@ -1,10 +1,12 @@
 package controller
 
 import (
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"yakt/controller/image"
 	"yakt/controller/plan"
@@ -37,7 +39,9 @@ func begin(t *testing.T, c *Controller, l *fakeLog, f handPlan) (answer chan pla
 	for len(l.work) < maxInFlight {
 		onLoop(c, func() {})
 	}
-	return answer, func() { close(block) }
+	release = sync.OnceFunc(func() { close(block) })
+	t.Cleanup(release)
+	return answer, release
 }
 
 func TestStepsOfAnOperationDoNotWaitForEachOther(t *testing.T) {
@@ -137,5 +141,46 @@ func TestABrokerThatIsHeardFromBetweenStepsGetsItsPartitionsBack(t *testing.T) {
 	}
 	if r = step(whileSilent(1, 0, fence, false)); len(r.Records) != 0 {
 		t.Error("a step for an epoch that is over")
+	}
+}
+
+// Requests that wait while nothing is committed are bounded, wherever they wait: the next one is told to try again.
+func TestTooManyWaitingRequestsAreRefused(t *testing.T) {
+	c, l := start(t)
+	_, release := begin(t, c, l, inSteps(maxInFlight+1))
+	var codes []int16
+	answered := make(chan struct{}, maxQueue+2)
+	ask := func() {
+		if err := c.Submit(Caller{}, unregisterRequest(77), func(r kmsg.Response) {
+			codes = append(codes, r.(*kmsg.UnregisterBrokerResponse).ErrorCode)
+			answered <- struct{}{}
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i := range maxQueue {
+		ask()
+		if i%1000 == 0 {
+			onLoop(c, func() {}) // the writer takes what has come
+		}
+	}
+	onLoop(c, func() {})
+	if len(codes) > 1 {
+		t.Fatalf("%d of %d requests were answered, first with %d: the log hangs", len(codes), maxQueue, codes[0])
+	}
+	early := len(codes) // the steps wait, too
+	ask()
+	if len(codes) != early+1 || codes[early] != kerr.RequestTimedOut.Code {
+		t.Fatalf("codes %v", codes)
+	}
+	release()
+	for range maxQueue + 1 {
+		<-answered
+	}
+	onLoop(c, func() {})
+	ask()
+	<-answered
+	if got := codes[len(codes)-1]; got != kerr.BrokerIDNotRegistered.Code {
+		t.Errorf("after it all: %d", got)
 	}
 }

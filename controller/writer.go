@@ -15,9 +15,6 @@ import (
 	"yakt/records"
 )
 
-// metadataVersionFeature decides which record versions are written.
-const metadataVersionFeature = "metadata.version"
-
 const (
 	sealBytes   = 512 << 10 // a batch that has grown so far takes no further operation, nor further records of a metadata transaction
 	maxInFlight = 4         // batches waiting for their commit; while they wait, operations gather for the next
@@ -95,6 +92,7 @@ type mailbox struct {
 	mu         sync.Mutex
 	events     []func()
 	operations []*operation
+	queued     int           // operations that the writer has taken and not planned yet
 	wake       chan struct{} // holds one token while there is something
 }
 
@@ -108,7 +106,7 @@ func (m *mailbox) post(event func()) {
 // submit queues an operation; false when too many are waiting.
 func (m *mailbox) submit(op *operation) bool {
 	m.mu.Lock()
-	if len(m.operations) >= maxQueue {
+	if m.queued+len(m.operations) >= maxQueue {
 		m.mu.Unlock()
 		return false
 	}
@@ -130,7 +128,15 @@ func (m *mailbox) take() ([]func(), []*operation) {
 	defer m.mu.Unlock()
 	events, operations := m.events, m.operations
 	m.events, m.operations = nil, nil
+	m.queued += len(operations)
 	return events, operations
+}
+
+// left says how many of the operations that were taken are still waiting.
+func (m *mailbox) left(queued int) {
+	m.mu.Lock()
+	m.queued = queued
+	m.mu.Unlock()
 }
 
 // step does everything there is to do right now; false when there was nothing.
@@ -148,6 +154,7 @@ func (w *writer) step() bool {
 	for w.active && !w.abandoning && len(w.flights) < maxInFlight && w.proceed() {
 		did = true
 	}
+	w.mail.left(len(w.queue))
 	return did
 }
 
@@ -279,7 +286,7 @@ func (w *writer) add(b *records.BatchBuilder, level records.MetadataVersion, rs 
 
 // levelFor is the metadata.version at which the record is written, given that of the record before it.
 func levelFor(r records.Record, level records.MetadataVersion) records.MetadataVersion {
-	if f, ok := r.(*records.FeatureLevel); ok && f.Name == metadataVersionFeature {
+	if f, ok := r.(*records.FeatureLevel); ok && f.Name == records.FeatureMetadataVersion {
 		return records.MetadataVersion(f.Level)
 	}
 	return level

@@ -57,6 +57,19 @@ type Voter struct {
 	MaxKRaft    int16
 }
 
+// Endpoint is the voter's endpoint of this name, else its first; false when it has none.
+func (v *Voter) Endpoint(name string) (VoterEndpoint, bool) {
+	for _, e := range v.Endpoints {
+		if e.Name == name {
+			return e, true
+		}
+	}
+	if len(v.Endpoints) == 0 {
+		return VoterEndpoint{}, false
+	}
+	return v.Endpoints[0], true
+}
+
 // VoterEndpoint is one listener of a voter.
 type VoterEndpoint struct {
 	Name string

@@ -20,7 +20,9 @@ const (
 // The levels from which something new may be written.
 const (
 	levelRegisterBroker2    MetadataVersion = 8
+	levelScram              MetadataVersion = 11 // KIP-900
 	levelMetadataTxns       MetadataVersion = 13
+	levelDelegationTokens   MetadataVersion = 14 // KIP-48
 	levelRegisterController MetadataVersion = 15
 	levelDirectories        MetadataVersion = 17 // JBOD, KIP-858
 	levelELR                MetadataVersion = 23 // KIP-966
@@ -68,6 +70,15 @@ func ParseMetadataVersion(s string) (MetadataVersion, error) {
 	}
 	return 0, fmt.Errorf("records: %.40q is no metadata.version: known are %v to %v", s, MinMetadataVersion, maxMetadataVersion)
 }
+
+// HasZKMigration reports whether a broker's registration may say that it migrates from ZooKeeper (KIP-866).
+func (v MetadataVersion) HasZKMigration() bool { return v >= levelRegisterBroker2 }
+
+// HasScram reports whether SCRAM credentials may be written (KIP-900).
+func (v MetadataVersion) HasScram() bool { return v >= levelScram }
+
+// HasDelegationTokens reports whether delegation tokens may be written (KIP-48).
+func (v MetadataVersion) HasDelegationTokens() bool { return v >= levelDelegationTokens }
 
 // HasTransactions reports whether metadata transactions may be written (KIP-868).
 func (v MetadataVersion) HasTransactions() bool { return v >= levelMetadataTxns }

@@ -144,7 +144,7 @@ func (e *Edit) current(r records.Record, offset int64, id int32, epoch int64) *B
 }
 
 // record returns the broker as a RegisterBroker record that level can carry.
-func (b *Broker) record(l level) *records.RegisterBroker {
+func (b *Broker) record(l records.MetadataVersion) *records.RegisterBroker {
 	r := &records.RegisterBroker{
 		BrokerID:             b.ID,
 		IncarnationID:        b.IncarnationID,
@@ -155,13 +155,13 @@ func (b *Broker) record(l level) *records.RegisterBroker {
 		Fenced:               b.Fenced,
 		InControlledShutdown: b.InControlledShutdown,
 	}
-	if l.zkMigration() {
+	if l.HasZKMigration() {
 		r.IsMigratingZkBroker = b.IsMigratingZkBroker
 	}
-	if l.directories() {
+	if l.HasDirectories() {
 		r.LogDirs = b.LogDirs
 	}
-	if l.cordonedDirectories() {
+	if l.HasCordonedDirectories() {
 		r.CordonedLogDirs = b.CordonedLogDirs
 	}
 	return r

@@ -56,16 +56,17 @@ func (i *Image) named(yield func(identity, records.Record) bool) { i.walk(false,
 func (i *Image) passing(yield func(identity, records.Record) bool) { i.walk(true, yield) }
 
 func (i *Image) walk(passing bool, yield func(identity, records.Record) bool) {
-	l := level(i.MetadataVersion())
+	finalized := i.MetadataVersion()
+	l := carried(finalized)
 	groups := []func(group int, put func(identity, records.Record) bool){
 		func(g int, put func(identity, records.Record) bool) {
-			if l != 0 {
-				put(identity{group: g}, &records.FeatureLevel{Name: MetadataVersionFeature, Level: int16(l)})
+			if finalized != 0 {
+				put(identity{group: g}, &records.FeatureLevel{Name: records.FeatureMetadataVersion, Level: int16(finalized)})
 			}
 		},
 		func(g int, put func(identity, records.Record) bool) {
 			i.features.scan(func(name string, level int16) bool {
-				return name == MetadataVersionFeature ||
+				return name == records.FeatureMetadataVersion ||
 					put(identity{group: g, name: name}, &records.FeatureLevel{Name: name, Level: level})
 			})
 		},
@@ -75,7 +76,7 @@ func (i *Image) walk(passing bool, yield func(identity, records.Record) bool) {
 			})
 		},
 		func(g int, put func(identity, records.Record) bool) {
-			if l.controllers() {
+			if l.HasControllerRegistration() {
 				i.controllers.scan(func(id int32, c *Controller) bool {
 					return put(identity{group: g, number: int64(id)}, c.record())
 				})
@@ -102,12 +103,12 @@ func (i *Image) walk(passing bool, yield func(identity, records.Record) bool) {
 			i.acls.byID.scan(func(id string, a *ACL) bool { return put(identity{group: g, name: id}, a.record()) })
 		},
 		func(g int, put func(identity, records.Record) bool) {
-			if l.scram() {
+			if l.HasScram() {
 				i.scram.scan(func(key string, c *ScramCredential) bool { return put(identity{group: g, name: key}, c.record()) })
 			}
 		},
 		func(g int, put func(identity, records.Record) bool) {
-			if l.delegationTokens() {
+			if l.HasDelegationTokens() {
 				i.tokens.scan(func(id string, t *DelegationToken) bool { return put(identity{group: g, name: id}, t.record()) })
 			}
 		},
@@ -124,7 +125,7 @@ func (i *Image) walk(passing bool, yield func(identity, records.Record) bool) {
 	}
 }
 
-func (i *Image) namedTopics(l level, group int, passing bool, put func(identity, records.Record) bool) {
+func (i *Image) namedTopics(l records.MetadataVersion, group int, passing bool, put func(identity, records.Record) bool) {
 	r := new(records.Partition)
 	i.topics.byName.scan(func(name string, t *Topic) bool {
 		if !put(identity{group: group, name: name, number: -1}, &records.Topic{Name: name, TopicID: t.ID}) {
@@ -137,10 +138,10 @@ func (i *Image) namedTopics(l level, group int, passing bool, put func(identity,
 				r = new(records.Partition)
 			}
 			v.record(r, t.ID, id)
-			if !l.directories() {
+			if !l.HasDirectories() {
 				r.Directories = noDirs
 			}
-			if !l.elr() {
+			if !l.HasELR() {
 				r.EligibleLeaderReplicas, r.LastKnownELR = nil, nil
 			}
 			return put(identity{group: group, name: name, number: int64(id)}, r)
@@ -217,7 +218,7 @@ func differences(a, b *Image) iter.Seq[difference] {
 		if a == b {
 			return
 		}
-		if a.KRaftVersion() != b.KRaftVersion() && !yield(difference{KRaftVersionFeature, a.KRaftVersion(), b.KRaftVersion()}) {
+		if a.KRaftVersion() != b.KRaftVersion() && !yield(difference{records.FeatureKRaftVersion, a.KRaftVersion(), b.KRaftVersion()}) {
 			return
 		}
 		if !reflect.DeepEqual(a.Voters(), b.Voters()) && !yield(difference{"voters", a.Voters(), b.Voters()}) {
