@@ -22,8 +22,8 @@ const (
 	chunkSize = 32 // partitions that are copied together when one of them changes
 	chunkBits = 5
 
-	// maxPartitionID keeps a senseless record from taking memory for partitions that do not exist.
-	maxPartitionID = 1<<24 - 1
+	// MaxPartitions is how many partitions a topic can have: a senseless record is not to take memory for those that do not exist.
+	MaxPartitions = 1 << 24
 )
 
 // chunk holds up to chunkSize partitions with consecutive ids.
@@ -72,7 +72,7 @@ func (t *Topic) at(id int32) *partition {
 }
 
 func (t *Topic) each(yield func(int32, *partition) bool) bool {
-	return t.between(0, maxPartitionID+1, yield)
+	return t.between(0, MaxPartitions, yield)
 }
 
 // between is each for the partitions from one id on and below another.
@@ -194,7 +194,7 @@ func (i *Image) EachPartitionOfFrom(from Place, broker int32, yield func(t *Topi
 	i.topics.byName.from(from.Topic, func(name string, t *Topic) bool {
 		topic = t
 		if name == from.Topic {
-			more = t.between(from.Partition, maxPartitionID+1, look)
+			more = t.between(from.Partition, MaxPartitions, look)
 		} else {
 			more = t.each(look)
 		}
@@ -257,7 +257,7 @@ func (e *Edit) replayRemoveTopic(o *owner, r *records.RemoveTopic, offset int64)
 }
 
 func (e *Edit) replayPartition(o *owner, r *records.Partition, offset int64) {
-	if r.PartitionID < 0 || r.PartitionID > maxPartitionID {
+	if r.PartitionID < 0 || r.PartitionID >= MaxPartitions {
 		refuse(r, offset, "partition id %d", r.PartitionID)
 	}
 	t := e.writableTopic(o, r, r.TopicID, offset)

@@ -78,6 +78,8 @@ func (v *View) growTopic(t *kmsg.CreatePartitionsRequestTopic) ([]records.Record
 		return nil, refuse(kerr.InvalidPartitions, "%d is the number of partitions that topic %q has already.", have, topic.Name)
 	case additional < 0:
 		return nil, refuse(kerr.InvalidPartitions, "Topic %q cannot have %d partitions: it has %d, and partitions cannot be taken away.", topic.Name, t.Count, have)
+	case t.Count > image.MaxPartitions:
+		return nil, refuse(kerr.InvalidPartitions, "Topic %q cannot have %d partitions: no topic can have more than %d.", topic.Name, t.Count, image.MaxPartitions)
 	case t.Assignment != nil && len(t.Assignment) != additional:
 		return nil, refuse(kerr.InvalidReplicaAssignment, "Replicas must be named for each partition that is added, or for none: the request adds %d and names those of %d.", additional, len(t.Assignment))
 	}

@@ -29,6 +29,9 @@ func ElectLeaders(v *View, req *kmsg.ElectLeadersRequest) Result {
 			e.topic(t)
 			out := kmsg.ElectLeadersResponseTopic{Topic: t.Name}
 			for id, p := range t.Partitions() {
+				if e.tooMany() {
+					return e.excess(req)
+				}
 				if r := e.elect(id, &p); r == nil || r.Err != kerr.ElectionNotNeeded {
 					out.Partitions = append(out.Partitions, electionAnswer(id, r))
 				}
@@ -72,8 +75,8 @@ func ElectLeaders(v *View, req *kmsg.ElectLeadersRequest) Result {
 		}
 		resp.Topics = append(resp.Topics, out)
 	}
-	if len(e.recs) > MaxRecords {
-		return e.refused(req, refuse(kerr.PolicyViolation, "The request asks for more than %d elections; name fewer partitions at a time.", MaxRecords))
+	if e.tooMany() {
+		return e.excess(req)
 	}
 	return Result{Response: resp, Records: e.recs}
 }
@@ -119,6 +122,12 @@ func (e *elector) elect(id int32, p *image.Partition) *Refusal {
 		return errNotPreferred
 	}
 	return nil
+}
+
+func (e *elector) tooMany() bool { return len(e.recs) > MaxRecords }
+
+func (e *elector) excess(req *kmsg.ElectLeadersRequest) Result {
+	return e.refused(req, refuse(kerr.PolicyViolation, "The request asks for more than %d elections; name fewer partitions at a time.", MaxRecords))
 }
 
 // refused answers the whole request with one refusal.

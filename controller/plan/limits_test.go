@@ -300,3 +300,13 @@ func TestRegistrationRefusesWhatNoRecordHolds(t *testing.T) {
 		t.Errorf("cordoned: %s", s.result(r))
 	}
 }
+
+// What an image cannot hold has to be refused before it is written: replaying it ends the process, and each one that leads next.
+func TestATopicCannotGrowBeyondWhatAnImageHolds(t *testing.T) {
+	s := crowd(t, 1, 1)
+	ask := kmsg.NewCreatePartitionsRequestTopic()
+	ask.Topic, ask.Count = "crowd", image.MaxPartitions+1
+	if recs, r := s.view().growTopic(&ask); len(recs) > 0 || r == nil || r.Err != kerr.InvalidPartitions {
+		t.Errorf("%d records, %v", len(recs), r)
+	}
+}
