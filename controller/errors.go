@@ -48,11 +48,7 @@ func refusal(req kmsg.Request, r *plan.Refusal) kmsg.Response {
 	case *kmsg.CreateTopicsRequest:
 		resp := req.ResponseKind().(*kmsg.CreateTopicsResponse)
 		for _, t := range req.Topics {
-			out := kmsg.NewCreateTopicsResponseTopic()
-			out.Topic, out.ErrorCode, out.ErrorMessage = t.Topic, code, message
-			out.NumPartitions, out.ReplicationFactor = -1, -1
-			out.Configs = []kmsg.CreateTopicsResponseTopicConfig{} // none, rather than not known
-			resp.Topics = append(resp.Topics, out)
+			resp.Topics = append(resp.Topics, plan.RefusedTopic(t.Topic, r))
 		}
 		return resp
 	case *kmsg.CreatePartitionsRequest:

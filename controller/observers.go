@@ -26,13 +26,8 @@ type observers struct {
 	c *Controller
 
 	mu       sync.Mutex
-	by       map[observerKey]*observer
+	by       map[replicaKey]*observer
 	reported bool // that a broker has seen a longer history
-}
-
-type observerKey struct {
-	id        int32
-	directory records.UUID
 }
 
 type observer struct {
@@ -44,23 +39,15 @@ type observer struct {
 }
 
 func newObservers(c *Controller) *observers {
-	return &observers{c: c, by: map[observerKey]*observer{}}
+	return &observers{c: c, by: map[replicaKey]*observer{}}
 }
 
 // leaderEndpoint is where the named node takes requests, as the voter set says.
 func (o *observers) leaderEndpoint(id int32) (records.VoterEndpoint, bool) {
 	for _, voters := range [][]records.Voter{o.c.log.Voters(), o.c.voters()} {
 		for _, v := range voters {
-			if v.ID != id {
-				continue
-			}
-			for _, e := range v.Endpoints {
-				if e.Name == o.c.listenerName {
-					return e, true
-				}
-			}
-			if len(v.Endpoints) > 0 {
-				return v.Endpoints[0], true
+			if e, ok := v.Endpoint(o.c.listenerName); ok && v.ID == id {
+				return e, true
 			}
 		}
 	}
@@ -294,7 +281,7 @@ func (o *observers) note(id int32, asked *kmsg.FetchRequestTopicPartition) {
 	now, end := o.c.clock(), o.c.log.EndOffset()
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	key := observerKey{id, asked.ReplicaDirectoryID}
+	key := replicaKey{id, asked.ReplicaDirectoryID}
 	e := o.by[key]
 	if e == nil {
 		if len(o.by) >= maxObservers {
@@ -384,7 +371,7 @@ func replicaState(id int32, directory records.UUID) kmsg.DescribeQuorumResponseT
 func (o *observers) quorumState(version int16, resp *kmsg.DescribeQuorumResponse, out *kmsg.DescribeQuorumResponseTopicPartition) {
 	now, end := o.c.clock(), o.c.log.EndOffset()
 	out.HighWatermark = end
-	members := map[observerKey]kmsg.DescribeQuorumResponseTopicPartitionReplicaState{}
+	members := map[replicaKey]kmsg.DescribeQuorumResponseTopicPartitionReplicaState{}
 	o.c.log.Progress(func(id int32, directory records.UUID, voter bool, end int64, answered, caughtUp time.Time) {
 		s := replicaState(id, directory)
 		if !answered.IsZero() {
@@ -393,13 +380,13 @@ func (o *observers) quorumState(version int16, resp *kmsg.DescribeQuorumResponse
 		if !caughtUp.IsZero() {
 			s.LastCaughtUpTimestamp = caughtUp.UnixMilli()
 		}
-		members[observerKey{id, directory}] = s
+		members[replicaKey{id, directory}] = s
 		if !voter {
 			out.Observers = append(out.Observers, s)
 		}
 	})
 	for _, v := range o.c.voters() {
-		s, ok := members[observerKey{v.ID, v.DirectoryID}]
+		s, ok := members[replicaKey{v.ID, v.DirectoryID}]
 		switch {
 		case v.ID == o.c.nodeID:
 			s = replicaState(v.ID, v.DirectoryID)

@@ -27,23 +27,23 @@ const (
 	removeVoterWait = 15 * time.Second
 )
 
-// voterKey is who is added or removed.
-type voterKey struct {
+// replicaKey is who follows or votes: a node with its directory (KIP-853).
+type replicaKey struct {
 	id        int32
 	directory records.UUID
 }
 
 // String is ID:DIRECTORY.
-func (k voterKey) String() string { return fmt.Sprintf("%d:%s", k.id, k.directory) }
+func (k replicaKey) String() string { return fmt.Sprintf("%d:%s", k.id, k.directory) }
 
-func (k voterKey) is(v records.Voter) bool { return k.id == v.ID && k.directory == v.DirectoryID }
+func (k replicaKey) is(v records.Voter) bool { return k.id == v.ID && k.directory == v.DirectoryID }
 
 // addVoter answers AddRaftVoter v0–1.
 func addVoter(c *Controller, ctx context.Context, from Caller, r kmsg.Request) func() (kmsg.Response, error) {
 	req := r.(*kmsg.AddRaftVoterRequest)
 	return func() (kmsg.Response, error) {
 		resp := req.ResponseKind().(*kmsg.AddRaftVoterResponse)
-		key := voterKey{req.VoterID, req.VoterDirectoryID}
+		key := replicaKey{req.VoterID, req.VoterDirectoryID}
 		ctx, cancel := context.WithTimeout(ctx, min(time.Duration(req.TimeoutMillis)*time.Millisecond, maxVoterWait))
 		defer cancel()
 		refused := c.changeVoters(req.ClusterID, key, func() *plan.Refusal {
@@ -66,7 +66,7 @@ func removeVoter(c *Controller, ctx context.Context, from Caller, r kmsg.Request
 	req := r.(*kmsg.RemoveRaftVoterRequest)
 	return func() (kmsg.Response, error) {
 		resp := req.ResponseKind().(*kmsg.RemoveRaftVoterResponse)
-		key := voterKey{req.VoterID, req.VoterDirectoryID}
+		key := replicaKey{req.VoterID, req.VoterDirectoryID}
 		ctx, cancel := context.WithTimeout(ctx, removeVoterWait)
 		defer cancel()
 		refused := c.changeVoters(req.ClusterID, key, func() *plan.Refusal { return c.remove(ctx, key) })
@@ -78,7 +78,7 @@ func removeVoter(c *Controller, ctx context.Context, from Caller, r kmsg.Request
 	}
 }
 
-func (c *Controller) noteVoters(api string, from Caller, key voterKey, refused *plan.Refusal) {
+func (c *Controller) noteVoters(api string, from Caller, key replicaKey, refused *plan.Refusal) {
 	if refused != nil {
 		c.logger.Info("refused", "who", api+" by "+from.Principal, "voter", key.String(), "err", refused)
 	} else {
@@ -91,7 +91,7 @@ func refuseVoter(err *kerr.Error, format string, args ...any) *plan.Refusal {
 }
 
 // changeVoters does what both requests have in common, in Apache's order.
-func (c *Controller) changeVoters(clusterID *string, key voterKey, change func() *plan.Refusal) *plan.Refusal {
+func (c *Controller) changeVoters(clusterID *string, key replicaKey, change func() *plan.Refusal) *plan.Refusal {
 	leader, _ := c.log.Leader()
 	switch {
 	case clusterID != nil && *clusterID != c.clusterID:
@@ -119,7 +119,7 @@ func (c *Controller) oneAtATime(change func() *plan.Refusal) *plan.Refusal {
 	return change()
 }
 
-func (c *Controller) add(ctx context.Context, key voterKey, address string, wait bool) *plan.Refusal {
+func (c *Controller) add(ctx context.Context, key replicaKey, address string, wait bool) *plan.Refusal {
 	return c.oneAtATime(func() *plan.Refusal {
 		for _, v := range c.Image().Voters().Voters {
 			if v.ID == key.id {
@@ -136,11 +136,11 @@ func (c *Controller) add(ctx context.Context, key voterKey, address string, wait
 	})
 }
 
-func (c *Controller) remove(ctx context.Context, key voterKey) *plan.Refusal {
+func (c *Controller) remove(ctx context.Context, key replicaKey) *plan.Refusal {
 	return c.oneAtATime(func() *plan.Refusal {
 		member, others := false, 0
 		c.log.Progress(func(id int32, directory records.UUID, voter bool, _ int64, _, _ time.Time) {
-			is := key == voterKey{id, directory}
+			is := key == replicaKey{id, directory}
 			member = member || is
 			if voter && !is {
 				others++

@@ -12,6 +12,7 @@ import (
 const (
 	ConfigTopic         int8 = 2
 	ConfigBroker        int8 = 4 // the name is the broker's id, or "" for all brokers
+	ConfigLogger        int8 = 8 // the loggers of one process (KIP-412): nothing of it is stored
 	ConfigClientMetrics int8 = 16
 	ConfigGroup         int8 = 32
 )

@@ -27,9 +27,6 @@ type configChange struct {
 	value *string
 }
 
-// configLoggers is the type of resource that stands for the loggers of one process (KIP-412). There is nothing to store.
-const configLoggers int8 = 8
-
 // IncrementalAlterConfigs (v0-1, KIP-339) sets, deletes, appends to and takes from configs. Each resource is refused or
 // changed as a whole, and none affects another. Of a key that is named twice the last counts. A null value deletes. Where
 // Apache Kafka 4.3.0 loses its active controller, on a null to append or an unknown operation, the resource is refused.
@@ -118,7 +115,7 @@ func knownConfigs(kind int8) bool {
 // alterResource decides on one resource. What is asked is checked before the resource is looked for, as Apache Kafka does.
 func (v *View) alterResource(r configResource, changes func() ([]configChange, *Refusal)) ([]records.Record, *Refusal) {
 	switch {
-	case r.kind == configLoggers:
+	case r.kind == image.ConfigLogger:
 		return nil, refuse(kerr.InvalidRequest, "No logger can be changed here: the level is given when the node is started; loggers of a broker are changed at the broker.")
 	case !knownConfigs(r.kind):
 		return nil, refuse(kerr.UnsupportedVersion, "Resources of type %d are not known.", r.kind)

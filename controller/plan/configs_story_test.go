@@ -24,7 +24,7 @@ type configLine struct {
 }
 
 var configKinds = map[string]int8{
-	"topic": image.ConfigTopic, "broker": image.ConfigBroker, "logger": configLoggers,
+	"topic": image.ConfigTopic, "broker": image.ConfigBroker, "logger": image.ConfigLogger,
 	"metrics": image.ConfigClientMetrics, "group": image.ConfigGroup, "other": 77,
 }
 

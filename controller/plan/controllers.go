@@ -32,10 +32,7 @@ func ControllerRegistered(im *image.Image, req *kmsg.ControllerRegistrationReque
 	}
 	r := controllerRecord(req)
 	slices.SortFunc(r.EndPoints, func(a, b records.Endpoint) int { return strings.Compare(a.Name, b.Name) }) // as an image has them
-	same := func(a, b records.Endpoint) bool {
-		return a.Name == b.Name && a.Host == b.Host && a.Port == b.Port && a.SecurityProtocol == b.SecurityProtocol
-	}
-	return slices.EqualFunc(c.EndPoints, r.EndPoints, same)
+	return slices.EqualFunc(c.EndPoints, r.EndPoints, sameEndpoint)
 }
 
 // registerSelf returns the registration of the active controller itself if the image, at this metadata.version, lacks it.

@@ -34,7 +34,7 @@ func CreateTopics(v *View, req *kmsg.CreateTopicsRequest) Result {
 		t := &once[i]
 		out, created, refused := v.createTopic(t, req.Version)
 		if refused != nil {
-			out = refusedTopic(t.Topic, refused)
+			out = RefusedTopic(t.Topic, refused)
 		}
 		resp.Topics = append(resp.Topics, out)
 		recs = append(recs, created...)
@@ -43,17 +43,17 @@ func CreateTopics(v *View, req *kmsg.CreateTopicsRequest) Result {
 	if excess != nil {
 		resp.Topics = nil
 		for i := range req.Topics {
-			resp.Topics = append(resp.Topics, refusedTopic(req.Topics[i].Topic, excess))
+			resp.Topics = append(resp.Topics, RefusedTopic(req.Topics[i].Topic, excess))
 		}
 		return Result{Response: resp}
 	}
 	for i := range req.Topics {
 		switch name := req.Topics[i].Topic; {
 		case times[name] > 1:
-			resp.Topics = append(resp.Topics, refusedTopic(name, refuse(kerr.InvalidRequest, "The request names this topic more than once.")))
+			resp.Topics = append(resp.Topics, RefusedTopic(name, refuse(kerr.InvalidRequest, "The request names this topic more than once.")))
 			times[name] = 0
 		case times[name] == 1 && name == image.MetadataTopic:
-			resp.Topics = append(resp.Topics, refusedTopic(name, refuse(kerr.InvalidRequest, "%s is the controllers' own log and cannot be created.", name)))
+			resp.Topics = append(resp.Topics, RefusedTopic(name, refuse(kerr.InvalidRequest, "%s is the controllers' own log and cannot be created.", name)))
 		}
 	}
 	if req.ValidateOnly {
@@ -62,8 +62,8 @@ func CreateTopics(v *View, req *kmsg.CreateTopicsRequest) Result {
 	return Result{Response: resp, Records: recs}
 }
 
-// refusedTopic is the answer for a topic that is not created.
-func refusedTopic(name string, r *Refusal) kmsg.CreateTopicsResponseTopic {
+// RefusedTopic is the answer for a topic that is not created.
+func RefusedTopic(name string, r *Refusal) kmsg.CreateTopicsResponseTopic {
 	out := kmsg.NewCreateTopicsResponseTopic()
 	out.Topic, out.ErrorCode, out.ErrorMessage = name, r.Err.Code, &r.Message
 	out.Configs = []kmsg.CreateTopicsResponseTopicConfig{} // never null: Java's AdminClient fails on it

@@ -16,7 +16,7 @@ import (
 // clients that bootstrap from one here ask any node.
 func ListConfigResources(q *Context, req *kmsg.ListConfigResourcesRequest) kmsg.Response {
 	resp := req.ResponseKind().(*kmsg.ListConfigResourcesResponse)
-	known := []int8{image.ConfigGroup, image.ConfigClientMetrics, configLoggers, image.ConfigBroker, image.ConfigTopic}
+	known := []int8{image.ConfigGroup, image.ConfigClientMetrics, image.ConfigLogger, image.ConfigBroker, image.ConfigTopic}
 	asked := req.ResourceTypes
 	switch {
 	case req.Version < 1:
@@ -44,7 +44,7 @@ func ListConfigResources(q *Context, req *kmsg.ListConfigResourcesRequest) kmsg.
 			for t := range q.Image.Topics() {
 				add(kind, t.Name)
 			}
-		case image.ConfigBroker, configLoggers:
+		case image.ConfigBroker, image.ConfigLogger:
 			for _, n := range q.brokers(false) {
 				add(kind, strconv.Itoa(int(n.ID)))
 			}

@@ -31,7 +31,7 @@ func TestConfigResourcesAreListedByType(t *testing.T) {
 		{1, []int8{}, "32:g 16:m 8:101 4:101 2:orders 2:plain"},
 		{1, []int8{image.ConfigTopic}, "2:orders 2:plain"}, // whether something is set for it or not
 		{1, []int8{image.ConfigBroker}, "4:101"},
-		{1, []int8{configLoggers, image.ConfigGroup}, "32:g 8:101"},
+		{1, []int8{image.ConfigLogger, image.ConfigGroup}, "32:g 8:101"},
 		{1, []int8{image.ConfigTopic, 3}, "UNSUPPORTED_VERSION"},
 		{0, nil, "16:m"},
 	} {

@@ -13,9 +13,6 @@ import (
 	"yakt/controller/image"
 )
 
-// configLoggers is the type of resource that stands for the loggers of one process (KIP-412).
-const configLoggers int8 = 8
-
 // DescribeConfigs (v1-4) describes the configs of topics, groups and subscriptions to clients' metrics with all that
 // hold, and of all brokers with those that are set. A broker's own can be asked of that broker only, because no other knows its
 // properties; of this node there are those that were given. Synonyms (v1, KIP-226) say where else a value could come from, the
@@ -83,7 +80,7 @@ func (q *Context) describedConfigs(kind int8, name string) (all []described, cod
 			return refuse(kerr.InvalidRequest, "The name of a subscription to clients' metrics must not be empty.")
 		}
 		return q.clientMetrics(name), 0, ""
-	case configLoggers:
+	case image.ConfigLogger:
 		if name != strconv.Itoa(int(q.NodeID)) {
 			return refuse(kerr.InvalidRequest, "This is node %d; ask a node for its own loggers.", q.NodeID)
 		}

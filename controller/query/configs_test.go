@@ -122,8 +122,8 @@ interval.ms=300000 5 type 3
 metrics=a,b 7 type 7 [metrics=a,b 7]
 `},
 		{image.ConfigClientMetrics, "", nil, "INVALID_REQUEST"},
-		{configLoggers, "1", nil, "\n"},
-		{configLoggers, "2", nil, "INVALID_REQUEST"},
+		{image.ConfigLogger, "1", nil, "\n"},
+		{image.ConfigLogger, "2", nil, "INVALID_REQUEST"},
 		{77, "x", nil, "INVALID_REQUEST"},
 	} {
 		if got := describe(t, q, c.kind, c.name, c.keys...); strings.TrimSpace(got) != strings.TrimSpace(c.want) {

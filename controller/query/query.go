@@ -135,14 +135,9 @@ func (q *Context) controllers() []Node {
 	}
 	var out []Node
 	for _, v := range voters {
-		if len(v.Endpoints) == 0 {
-			continue
+		if e, ok := v.Endpoint(q.Listener); ok {
+			out = append(out, Node{ID: v.ID, Host: e.Host, Port: int32(e.Port)})
 		}
-		e := v.Endpoints[0]
-		if i := slices.IndexFunc(v.Endpoints, func(e records.VoterEndpoint) bool { return e.Name == q.Listener }); i >= 0 {
-			e = v.Endpoints[i]
-		}
-		out = append(out, Node{ID: v.ID, Host: e.Host, Port: int32(e.Port)})
 	}
 	slices.SortFunc(out, func(a, b Node) int { return cmp.Compare(a.ID, b.ID) })
 	return out
