@@ -2,7 +2,8 @@
 // a replicated metadata log that it does not know the making of.
 //
 // Parts: image (what is known), configs (what may be set), plan (what should change), query (what is so), and here the writer that runs plans one
-// after another, the commit that publishes images, leadership, broker sessions, the observers' view of the log.
+// after another (writer, transactions), the commit that publishes images (commit, checkpoint), leadership, broker sessions, chores by timer,
+// the observers' view of the log (observers, finding), the voters' set (voters), requests by hand (byhand, changes) and in envelopes.
 //
 // Rules: one writer plans; readers load the published image without a lock; an answer leaves when what it saw is committed.
 //
@@ -153,7 +154,8 @@ func (c *Controller) run(ctx context.Context) {
 	}
 }
 
-// Close ends the run loop. Requests that are waiting are answered NOT_CONTROLLER; the log is not closed.
+// Close ends the run loop. Requests that wait for the writer are answered NOT_CONTROLLER, those whose records are on their way to the log are
+// not answered: nobody knows what comes of them. The log is not closed.
 func (c *Controller) Close() {
 	if c.stop != nil {
 		c.stop()
