@@ -18,6 +18,9 @@ const (
 	readBuffer = 4 << 10
 	// writePiece is what is handed to the network at once: answers are gathered up to it, longer ones cut.
 	writePiece = 64 << 10
+	// answersAhead is how many bytes of a connection's answers may be waiting for its peer when a Beginner's next answer is
+	// made. It is room for many small ones, and far below the longest times MaxInFlight.
+	answersAhead = 1 << 20
 )
 
 // Ends that are nobody's fault.
@@ -48,6 +51,7 @@ func (e *handlerError) Unwrap() error { return e.err }
 //	reader ──► calls ─────────────► writer
 //	   ├─ go complete ─────────────┘ call.done
 //	   └─ begun ──► completeLoop ──┘
+//	                     ▲──────────── room
 type conn struct {
 	server *Server
 	nc     net.Conn
@@ -58,7 +62,10 @@ type conn struct {
 	slots    chan struct{} // holds one for each request in progress
 	calls    chan *call    // closed by the reader; never blocks it, as there are as many slots
 	begun    chan *call    // the same calls; nil without a Beginner
+	room     chan struct{} // the writer has made some, for completeLoop to look at unwritten again
 	draining atomic.Bool   // the reader takes no further request
+
+	unwritten atomic.Int64 // bytes of answers that the writer has not yet written or given up
 
 	mu     sync.Mutex
 	reason error // why the connection ended or is about to
@@ -93,6 +100,7 @@ func newConn(s *Server, nc net.Conn) *conn {
 		in:     bufio.NewReaderSize(nc, readBuffer),
 		slots:  make(chan struct{}, s.config.MaxInFlight),
 		calls:  make(chan *call, s.config.MaxInFlight),
+		room:   make(chan struct{}, 1),
 	}
 	if s.beginner != nil {
 		c.begun = make(chan *call, s.config.MaxInFlight)
@@ -307,7 +315,7 @@ func (c *conn) dispatch(frame []byte) error {
 		return nil
 	}
 	call.finish = func() (kmsg.Response, error) { return s.config.Handler.Handle(c.ctx, from, req) }
-	go call.complete()
+	go c.complete(call)
 	return nil
 }
 
@@ -319,30 +327,46 @@ func apiName(key int16) string {
 	return fmt.Sprintf("API %d", key)
 }
 
-// completeLoop completes what has been begun.
+// completeLoop completes what has been begun, no faster than the peer takes the answers in. The writer writes whatever it
+// has before it waits, so there is always room again, or an end.
 func (c *conn) completeLoop() {
 	for call := range c.begun {
-		call.complete()
+		for c.unwritten.Load() > answersAhead {
+			<-c.room
+		}
+		c.complete(call)
 	}
 }
 
-// complete waits for what the Handler says and encodes it.
-func (c *call) complete() {
-	defer close(c.done)
-	defer c.release()
-	resp, err := c.finish()
+// complete waits for what the Handler says and encodes it. The request is not held any longer.
+func (c *conn) complete(call *call) {
+	defer close(call.done)
+	defer call.release()
+	resp, err := call.finish()
+	call.finish = nil // which knows the request
 	switch {
 	case resp != nil && err != nil:
-		c.last, err = true, nil
+		call.last, err = true, nil
 	case resp == nil && err == nil:
 		err = errors.New("no answer")
 	}
 	if err == nil {
-		c.answer = frames.Get().(*[]byte)
-		*c.answer, err = appendAnswer(*c.answer, c.header, resp)
+		call.answer = frames.Get().(*[]byte)
+		*call.answer, err = appendAnswer(*call.answer, call.header, resp)
 	}
 	if err != nil {
-		c.err = &handlerError{c.header, err}
+		call.err = &handlerError{call.header, err}
+		return
+	}
+	c.unwritten.Add(int64(len(*call.answer)))
+}
+
+// wrote takes n bytes of answers off those that are unwritten.
+func (c *conn) wrote(n int) {
+	c.unwritten.Add(-int64(n))
+	select {
+	case c.room <- struct{}{}:
+	default: // completeLoop has not looked since the last time
 	}
 }
 
@@ -351,6 +375,7 @@ func (c *conn) answerUnknownVersion(h header) {
 	call := &call{header: h, done: make(chan struct{}), answer: frames.Get().(*[]byte)}
 	b := c.server.versions.unknownVersionAnswer(beginAnswer(*call.answer, h.correlation, false))
 	*call.answer, call.err = endAnswer(b)
+	c.unwritten.Add(int64(len(*call.answer)))
 	close(call.done)
 	c.calls <- call
 }
@@ -371,6 +396,7 @@ func (c *conn) writeLoop() {
 			c.fail(err)
 			broken = true
 		}
+		c.wrote(len(*out))
 		recycle(out)
 		for out = nil; waiting > 0; waiting-- {
 			<-c.slots
@@ -385,6 +411,9 @@ func (c *conn) writeLoop() {
 		}
 		switch {
 		case broken:
+			if call.err == nil {
+				c.wrote(len(*call.answer))
+			}
 			continue
 		case call.err != nil:
 			flush()

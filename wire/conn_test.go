@@ -140,6 +140,68 @@ func TestWhatIsBegunHappensInOrderAndTogether(t *testing.T) {
 	shutdown(t, s)
 }
 
+// TestAnswersAreNotMadeFasterThanTheyAreTaken: a peer that pipelines and does not read has a few of the answers held for
+// it, not all; reading, it gets every one, in order.
+func TestAnswersAreNotMadeFasterThanTheyAreTaken(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const n, size = 40, answersAhead / 4
+		made := 0
+		h := &largeAnswers{answers(), size, &made}
+		s, nc := pipe(t, Config{Handler: h})
+		for i := range n {
+			send(t, nc, request(metadata("x"), 9, int32(i)))
+		}
+		synctest.Wait()
+		if most := answersAhead/size + 2; made > most {
+			t.Errorf("%d answers of %d bytes were made for a peer that reads none; at most %d may wait", made, size, most)
+		}
+		for i := range n {
+			if correlation, rest := receive(t, nc); correlation != int32(i) || len(rest) < size {
+				t.Fatalf("answer %d is to request %d, %d bytes", i, correlation, len(rest))
+			}
+		}
+		synctest.Wait()
+		for c := range s.conns {
+			if left := c.unwritten.Load(); left != 0 {
+				t.Errorf("%d bytes are unwritten", left)
+			}
+		}
+	})
+}
+
+// TestPeersThatLeaveTheirAnswersEndAllTheSame: no call is left over that waits for room.
+func TestPeersThatLeaveTheirAnswersEndAllTheSame(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		made := 0
+		s, nc := pipe(t, Config{Handler: &largeAnswers{answers(), answersAhead, &made}})
+		for i := range 10 {
+			send(t, nc, request(metadata("x"), 9, int32(i)))
+		}
+		synctest.Wait()
+		nc.Close()
+		shutdown(t, s)
+		if made != 10 {
+			t.Errorf("%d of 10 were completed", made)
+		}
+	})
+}
+
+// largeAnswers is a Beginner that answers everything with size bytes and counts how often it did.
+type largeAnswers struct {
+	*handler
+	size int
+	made *int
+}
+
+func (l *largeAnswers) Begin(_ context.Context, _ Caller, req kmsg.Request) func() (kmsg.Response, error) {
+	return func() (kmsg.Response, error) {
+		*l.made++
+		resp := req.ResponseKind().(*kmsg.MetadataResponse)
+		resp.ClusterID = kmsg.StringPtr(strings.Repeat("x", l.size))
+		return resp, nil
+	}
+}
+
 func TestLargeAndSmallAnswersArriveWhole(t *testing.T) {
 	h := answers()
 	h.handle = func(_ context.Context, _ Caller, req kmsg.Request) (kmsg.Response, error) {

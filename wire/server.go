@@ -20,8 +20,10 @@
 //   - Whatever a peer sends may end its own connection, with one logged line, and nothing else. An API or a
 //     version that is not served ends it too, as with Apache; only ApiVersions has an answer for that.
 //   - Memory grows with bytes that have arrived, never with numbers that a peer has merely written down.
-//     What requests may hold in all connections together has a limit (Config). Answers have none but
-//     MaxInFlight and the WriteTimeout: whoever makes them bounds their size.
+//     What requests may hold in all connections together has a limit (Config), until each has its answer.
+//     Whoever makes an answer bounds its size. Under a Beginner the next one is not made while more than 1 MiB of
+//     those before it wait for the peer, which has the WriteTimeout for each piece; under another Handler
+//     MaxInFlight is the only limit on answers.
 //   - A connection's requests are under way at the same time and answered in the order in which they came. If
 //     the Handler is a Beginner they happen in that order, too; if not, a client that needs one request to
 //     happen before another has to wait for the answer.
@@ -91,7 +93,7 @@ type Config struct {
 	MaxInFlight     int   // requests of one connection that are read and not yet answered; default 64
 	MaxFrameBytes   int   // a longer request ends its connection; default 8 MiB
 	MaxReceiveBytes int64 // of frames above 64 KiB that have not arrived whole, all connections together; default 64 MiB
-	MaxDecodeBytes  int64 // of requests until they are answered, all connections together; default 256 MiB.
+	MaxDecodeBytes  int64 // of requests until they have their answers, all connections together; default 256 MiB.
 	// A request that takes more than seven eighths of it ends its connection; the last eighth is for small ones.
 
 	FrameTimeout time.Duration // from a frame's first byte to its last; default 30 s
