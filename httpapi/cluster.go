@@ -89,7 +89,7 @@ func (s *Server) writeImage(o *objectWriter, img *image.Image) {
 	list(o, "brokers", mapped(img.Brokers(), toBroker))
 	list(o, "topics", mapped(img.Topics(), toTopic))
 	o.field("producerIds", producerIDs(img))
-	list(o, "configs", configs(img))
+	list(o, "configs", configSets(img))
 	list(o, "clientQuotas", mapped(img.Quotas(), toQuota))
 	list(o, "acls", mapped(img.ACLs(), func(a *image.ACL) aclJSON { return aclJSON(*a) }))
 	list(o, "userScramCredentials", mapped(img.ScramCredentials(), toScram))
@@ -151,13 +151,13 @@ func toController(c *image.Controller) controllerJSON {
 	return controllerJSON{c.ID, c.IncarnationID, endpoints(c.EndPoints), ranges(c.Features)}
 }
 
-func configs(img *image.Image) iter.Seq[configJSON] {
+func configSets(img *image.Image) iter.Seq[configJSON] {
 	return func(yield func(configJSON) bool) {
 		for _, kind := range []int8{image.ConfigTopic, image.ConfigBroker, image.ConfigClientMetrics, image.ConfigGroup} {
 			for name := range img.ConfigResources(kind) {
 				j := configJSON{kind, name, map[string]string{}}
 				for key, value := range img.Configs(kind, name) {
-					j.Configs[key] = shown(key, value)
+					j.Configs[key] = shown(kind, key, value)
 				}
 				if !yield(j) {
 					return

@@ -118,6 +118,7 @@ func someChanges() []controller.Change {
 		&records.DelegationToken{Owner: "User:bob", Requester: "User:bob", TokenID: "token"},
 		&records.FeatureLevel{Name: "group.version", Level: 1},
 		&records.RemoveTopic{TopicID: id(5)},
+		&records.Config{ResourceType: image.ConfigBroker, ResourceName: "101", Name: "my.plugin.token", Value: text("hunter2")},
 	} {
 		all = append(all, controller.Change{Offset: int64(20 + i), Timestamp: 1_700_000_000_001, Record: r})
 	}

@@ -1,8 +1,8 @@
 package httpapi
 
 import (
-	"strings"
-
+	"yakt/controller/configs"
+	"yakt/controller/image"
 	"yakt/records"
 )
 
@@ -11,12 +11,22 @@ import (
 // redacted stands where a secret text was; secret bytes are empty.
 const redacted = "redacted"
 
-// shown is a config's value as far as it may be seen: brokers keep passwords and keys among their dynamic configs.
-func shown(key, value string) string {
-	for _, secret := range []string{"password", "secret", "jaas.config", "ssl.keystore.key", "ssl.keystore.certificate.chain", "ssl.truststore.certificates", "credential"} {
-		if strings.Contains(key, secret) {
-			return redacted
-		}
+// shown is a config's value as far as it may be seen, which is what DescribeConfigs shows: brokers keep passwords and keys
+// among their dynamic configs, and plug-ins of theirs may do so under any name.
+func shown(kind int8, name, value string) string {
+	known := false
+	switch kind {
+	case image.ConfigTopic:
+		_, known = configs.Topic(name)
+	case image.ConfigBroker:
+		known = !configs.BrokerSensitive(name)
+	case image.ConfigClientMetrics:
+		_, known = configs.ClientMetrics(name)
+	case image.ConfigGroup:
+		_, known = configs.Group(name)
+	}
+	if !known {
+		return redacted
 	}
 	return value
 }
@@ -29,7 +39,7 @@ func withoutSecrets(r records.Record) records.Record {
 		public.Salt, public.StoredKey, public.ServerKey = nil, nil, nil
 		return &public
 	case *records.Config:
-		if r.Value == nil || shown(r.Name, *r.Value) == *r.Value {
+		if r.Value == nil || shown(r.ResourceType, r.Name, *r.Value) == *r.Value {
 			return r
 		}
 		public := *r

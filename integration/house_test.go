@@ -123,7 +123,7 @@ var mayImport = map[string][]string{
 	"controller/plan":          {"records", "controller/configs", "controller/image"},
 	"controller/query":         {"records", "controller/configs", "controller/image"},
 	"controller":               {"records", "controller/image", "controller/plan", "controller/query"},
-	"httpapi":                  {"records", "controller", "controller/image", "controller/plan"},
+	"httpapi":                  {"records", "controller", "controller/configs", "controller/image", "controller/plan"},
 	"cmd/yakt":                 {"records", "controller", "controller/image", "controller/plan", "httpapi", "raftlog", "wire"},
 	".ci":                      {},
 	"integration":              {},
