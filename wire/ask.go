@@ -10,11 +10,15 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// maxAnswer bounds the answers that Ask takes, far above any to what a controller asks another.
-const maxAnswer = 1 << 20
+// Bounds of the answers that Ask takes, far above any to what a controller asks another.
+const (
+	maxAnswer        = 1 << 20  // bytes
+	maxDecodedAnswer = 16 << 20 // memory
+)
 
 // Ask sends one request, at the version it has, and reads the answer. The connection has nothing else on its way and is of
-// no more use after an error. It is for what controllers say to each other; clients have libraries that find their way.
+// no more use after an error. It is for what controllers say to each other; clients have libraries that find their way. Whatever
+// answers instead of a controller makes Ask fail, and nothing worse.
 func Ask(ctx context.Context, conn net.Conn, clientID string, req kmsg.Request) (resp kmsg.Response, err error) {
 	stop := context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) })
 	defer func() {
@@ -46,15 +50,21 @@ func Ask(ctx context.Context, conn net.Conn, clientID string, req kmsg.Request) 
 	resp = req.ResponseKind()
 	resp.SetVersion(req.GetVersion())
 	if resp.IsFlexible() && req.Key() != keyAPIVersions {
-		for tags := r.uvarint(); tags > 0 && !r.bad; tags-- {
-			r.uvarint()
-			r.skip(int64(r.uvarint()))
-		}
+		r.skipTags()
 	}
 	if r.bad || answered != correlation {
 		return nil, malformed("this is no answer to what was asked")
 	}
-	if err := resp.ReadFrom(r.b); err != nil {
+	like := req.ResponseKind() // not resp, which keeps its fields unset
+	like.SetVersion(req.GetVersion())
+	shape, err := shapeOf(like)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := shape.weigh(r.b, maxDecodedAnswer); err != nil {
+		return nil, malformed(fmt.Sprintf("the answer %v", err))
+	}
+	if err := readBody(resp, r.b); err != nil {
 		return nil, err
 	}
 	return resp, nil

@@ -76,6 +76,7 @@ func TestAskTakesNoOtherAnswer(t *testing.T) {
 		"too long":          {"\x7f\xff\xff\xff", "2147483647"},
 		"tags without end":  {"\x00\x00\x00\x0f\x00\x00\x00\x01\xff\xff\xff\xff\x0f" + strings.Repeat("\x00", 6), "no answer"},
 		"body cut off":      {"\x00\x00\x00\x07\x00\x00\x00\x01\x00\x00\x00", "BrokerHeartbeat to"},
+		"body's tags":       {"\x00\x00\x00\x13\x00\x00\x00\x01\x00" + strings.Repeat("\x00", 9) + "\xff\xff\xff\xff\x0f", "ends early"}, // four billion
 	} {
 		t.Run(name, func(t *testing.T) {
 			client, peer := net.Pipe()

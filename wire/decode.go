@@ -95,12 +95,12 @@ func (s *Server) weighForwarded(body []byte) (int64, error) {
 	return weight, nil
 }
 
-// readBody has kmsg decode a body. It is not known to panic; if it does, that is one connection's end.
-func readBody(req kmsg.Request, body []byte) (err error) {
+// readBody has kmsg decode a body that was weighed. It is not known to panic; if it does, that is one connection's end.
+func readBody(into interface{ ReadFrom([]byte) error }, body []byte) (err error) {
 	defer func() {
 		if r := recover(); r != nil {
 			err = fmt.Errorf("kmsg: %v", r)
 		}
 	}()
-	return req.ReadFrom(body)
+	return into.ReadFrom(body)
 }

@@ -115,10 +115,7 @@ func (h *header) parseRest(b []byte, flexible bool) (body []byte, err error) {
 	if !flexible {
 		return r.b, nil
 	}
-	for count := r.uvarint(); count > 0 && !r.bad; count-- {
-		r.uvarint()
-		r.skip(int64(r.uvarint()))
-	}
+	r.skipTags()
 	if r.bad {
 		return nil, malformed("header ends within its tags")
 	}
@@ -183,6 +180,14 @@ func (r *reader) skip(n int64) {
 		return
 	}
 	r.b = r.b[n:]
+}
+
+// skipTags skips the tags that end a header.
+func (r *reader) skipTags() {
+	for count := r.uvarint(); count > 0 && !r.bad; count-- {
+		r.uvarint()
+		r.skip(int64(r.uvarint()))
+	}
 }
 
 // uint reads an unsigned integer of n bytes.

@@ -10,6 +10,7 @@
 //	versions.go  which requests are taken at all
 //	decode.go    a frame becomes a kmsg request, within a limit on memory
 //	shape.go     what kmsg expects of a body, and how much memory it will take
+//	ask.go       the other side: one request to another controller
 //	metrics.go   what has been counted
 //	log.go       as many lines as strangers may cause
 //
