@@ -2,6 +2,7 @@
 //
 //	server.go    Server: what it needs, its routes and limits
 //	topics.go brokers.go producers.go cluster.go changes.go health.go    one resource each
+//	conns.go     how many connections there may be
 //	body.go      a request's body into a struct, or what is wrong with it
 //	forward.go   changes that arrive at a node that does not lead
 //	errors.go    every answer that is not a success; Kafka's errors as statuses
@@ -61,7 +62,9 @@ type Config struct {
 	Ready func() error
 	// ReadOnly refuses everything that changes something.
 	ReadOnly bool
-	Logger   *slog.Logger
+	Logger   *slog.Logger // discards when nil
+	// MaxConnections is how many connections there may be (4096 when 0).
+	MaxConnections int
 	// HeaderTimeout is how long a client may take to send a request's header (5 s when 0), BodyTimeout how much longer for
 	// the body (10 s), AnswerTimeout how long a change may take to be committed (30 s), WriteTimeout how long a client may
 	// take from its request to the end of the answer (1 min: the metadata of a large cluster over a slow line).
@@ -75,6 +78,7 @@ const (
 	answerTimeout  = 30 * time.Second
 	writeTimeout   = time.Minute
 	idleTimeout    = time.Minute
+	maxConnections = 4096
 	maxHeaderBytes = 16 << 10
 )
 
@@ -99,6 +103,12 @@ func New(config Config) *Server {
 			*d.value = d.usual
 		}
 	}
+	if config.MaxConnections == 0 {
+		config.MaxConnections = maxConnections
+	}
+	if config.Logger == nil {
+		config.Logger = slog.New(slog.DiscardHandler)
+	}
 	s := &Server{config: config, origins: http.NewCrossOriginProtection()}
 	s.onward.DialContext = (&net.Dialer{Timeout: dialTimeout}).DialContext
 	s.onward.MaxIdleConnsPerHost = maxIdleOnward
@@ -110,6 +120,7 @@ func New(config Config) *Server {
 		WriteTimeout:      config.WriteTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeaderBytes,
+		ConnState:         newConnections(config.MaxConnections, config.Logger).changed,
 		ErrorLog:          slog.NewLogLogger(config.Logger.Handler(), slog.LevelDebug), // a client's broken connection is not our trouble
 	}
 	return s

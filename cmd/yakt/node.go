@@ -114,12 +114,13 @@ func startNode(ctx context.Context, s Settings, l net.Listener, advertise string
 		IdleTimeout:    s.IdleTimeout,
 	})
 	n.web = httpapi.New(httpapi.Config{
-		NodeID:     s.NodeID,
-		ClusterID:  log.ClusterID(),
-		Controller: n.controller,
-		Ready:      n.ready,
-		ReadOnly:   s.HTTP == httpRead,
-		Logger:     logger,
+		NodeID:         s.NodeID,
+		ClusterID:      log.ClusterID(),
+		Controller:     n.controller,
+		Ready:          n.ready,
+		ReadOnly:       s.HTTP == httpRead,
+		MaxConnections: s.MaxConnections,
+		Logger:         logger,
 	})
 	go func() { n.failed <- n.kafka.Serve(n.mux.Kafka()) }()
 	if s.HTTP == httpOff {
