@@ -21,6 +21,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/go-chi/chi/v5"
@@ -88,6 +89,12 @@ type Server struct {
 	http    http.Server
 	onward  http.Transport // to the leader
 	origins *http.CrossOriginProtection
+
+	ctx     context.Context // parent of every request's; ends when a shutdown runs out of patience
+	cancel  context.CancelFunc
+	mu      sync.Mutex
+	stopped bool           // no request is begun any more
+	running sync.WaitGroup // requests under way
 }
 
 // New makes a server that is not listening yet.
@@ -110,11 +117,13 @@ func New(config Config) *Server {
 		config.Logger = slog.New(slog.DiscardHandler)
 	}
 	s := &Server{config: config, origins: http.NewCrossOriginProtection()}
+	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.onward.DialContext = (&net.Dialer{Timeout: dialTimeout}).DialContext
 	s.onward.MaxIdleConnsPerHost = maxIdleOnward
 	s.onward.IdleConnTimeout = idleTimeout / 2
 	s.http = http.Server{
-		Handler:           s.routes(),
+		Handler:           s.counted(s.routes()),
+		BaseContext:       func(net.Listener) context.Context { return s.ctx },
 		ReadHeaderTimeout: config.HeaderTimeout,
 		ReadTimeout:       config.HeaderTimeout + config.BodyTimeout,
 		WriteTimeout:      config.WriteTimeout,
@@ -137,14 +146,37 @@ func (s *Server) Serve(l net.Listener) error {
 	return nil
 }
 
-// Shutdown stops accepting and waits for the answers under way until ctx ends; then it cuts them off.
+// Shutdown stops accepting and waits for the answers under way until ctx ends; then it cuts them off. In either case
+// nothing is asked of the Controller any more when it returns. It returns ctx's error if it had to cut something off.
 func (s *Server) Shutdown(ctx context.Context) error {
 	defer s.onward.CloseIdleConnections()
 	err := s.http.Shutdown(ctx)
+	s.cancel()
 	if err != nil {
-		return errors.Join(err, s.http.Close())
+		err = errors.Join(err, s.http.Close()) // which does not wait for those who serve its connections
 	}
-	return nil
+	s.mu.Lock()
+	s.stopped = true
+	s.mu.Unlock()
+	s.running.Wait()
+	return err
+}
+
+// counted has Shutdown wait for every request that h serves.
+func (s *Server) counted(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s.mu.Lock()
+		stopped := s.stopped
+		if !stopped {
+			s.running.Add(1)
+		}
+		s.mu.Unlock()
+		if stopped { // it was read from a connection that is closed by now
+			panic(http.ErrAbortHandler)
+		}
+		defer s.running.Done()
+		h.ServeHTTP(w, r)
+	})
 }
 
 func (s *Server) routes() http.Handler {

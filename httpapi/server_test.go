@@ -12,10 +12,14 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"go.uber.org/goleak"
+
+	"yakt/controller"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -158,5 +162,51 @@ func TestHeadIsGetWithoutABody(t *testing.T) {
 		if response.StatusCode != 200 || body != "" || response.Header.Get("Content-Type") == "" {
 			t.Errorf("%s: %d %q %v", path, response.StatusCode, body, response.Header)
 		}
+	}
+}
+
+// slowReader is a Controller whose log takes a moment to be read, whoever waits for it.
+type slowReader struct {
+	fakeController
+	running atomic.Bool
+}
+
+func (r *slowReader) ChangesSince(ctx context.Context, _ int64, _ int) (controller.Changes, error) {
+	r.running.Store(true)
+	<-ctx.Done()
+	time.Sleep(time.Second) // in virtual time: it is in the middle of something when it is given up
+	r.running.Store(false)
+	return controller.Changes{}, ctx.Err()
+}
+
+// TestNothingIsAskedOfTheControllerAfterShutdown: the log is closed next, and must not be closed under a reader.
+func TestNothingIsAskedOfTheControllerAfterShutdown(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := new(slowReader)
+		s := testServer(func(c *Config) { c.Controller = r })
+		l := serveInBubble(t, s)
+		nc := l.dial()
+		defer nc.Close()
+		if _, err := io.WriteString(nc, "GET /broker_mgmt/0 HTTP/1.1\r\nHost: x\r\n\r\n"); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		if !r.running.Load() {
+			t.Fatal("nothing is under way")
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		defer cancel()
+		if err := s.Shutdown(ctx); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("nothing was cut off: %v", err)
+		}
+		if r.running.Load() {
+			t.Error("the log is still being read")
+		}
+	})
+}
+
+func TestALoggerNeedNotBeGiven(t *testing.T) {
+	if w := get(testServer(func(c *Config) { c.Logger = nil }), "GET", "/livez"); w.Code != 200 {
+		t.Errorf("status %d", w.Code)
 	}
 }

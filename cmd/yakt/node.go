@@ -155,19 +155,27 @@ func (n *node) ready() error {
 	return nil
 }
 
-// stop lets requests under way finish until ctx ends, then closes everything, the log last.
+// stop lets requests under way finish until ctx ends, those of Kafka's protocol and of HTTP together. Then it closes
+// everything; what the log is read for has ended by then.
 func (n *node) stop(ctx context.Context) error {
-	var errs []error
+	var (
+		mu   sync.Mutex
+		errs []error
+	)
 	shutdown := func(what string, err error) {
 		if err != nil && !errors.Is(err, context.DeadlineExceeded) { // having had to cut somebody off is no failure
+			mu.Lock()
+			defer mu.Unlock()
 			errs = append(errs, fmt.Errorf("%s: %w", what, err))
 		}
 	}
 	n.endRegistering()
 	n.registering.Wait()
 	n.log.HandOver() // while requests are still served: who asks here next is told of the new leader
-	shutdown("stop serving Kafka", n.kafka.Shutdown(ctx))
-	shutdown("stop serving HTTP", n.web.Shutdown(ctx))
+	var serving sync.WaitGroup
+	serving.Go(func() { shutdown("stop serving Kafka", n.kafka.Shutdown(ctx)) })
+	serving.Go(func() { shutdown("stop serving HTTP", n.web.Shutdown(ctx)) })
+	serving.Wait()
 	n.controller.Close()
 	shutdown("close the metadata log", n.log.Close())
 	shutdown("close the port", n.mux.Close())
