@@ -69,7 +69,7 @@ func serve(ctx context.Context, s Settings, logger *slog.Logger, stdout io.Write
 	advertise := s.advertised(l)
 	n, err := startNode(ctx, s, l, advertise, logger)
 	if err != nil {
-		if ctx.Err() != nil {
+		if ctx.Err() != nil && errors.Is(err, context.Canceled) { // anything else would also have happened without a signal
 			logger.Info("stopped before this node was let into the quorum")
 			return nil
 		}
