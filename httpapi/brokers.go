@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"slices"
@@ -110,10 +111,7 @@ func (s *Server) registerBroker(r *changeRequest) (any, error) {
 		registration.SecurityProtocol = int16(*body.SecurityProtocol)
 	}
 	a, err := s.config.Controller.RegisterByHand(r.ctx, r.from, registration)
-	if err == nil {
-		err = refused(a.Refusal)
-	}
-	return brokerAnswer{body.BrokerID, a.BrokerEpoch, a.Offset}, err
+	return brokerAnswer{body.BrokerID, a.BrokerEpoch, a.Offset}, refused(a, err)
 }
 
 // deleteBroker unregisters a broker, by hand or not; its partitions get other leaders first.
@@ -126,13 +124,10 @@ func (s *Server) deleteBroker(r *changeRequest) (any, error) {
 		return nil, p
 	}
 	a, err := s.config.Controller.UnregisterByHand(r.ctx, r.from, id)
-	if err == nil {
-		err = refused(a.Refusal)
-	}
 	return struct {
 		BrokerID int32 `json:"brokerId"`
 		Offset   int64 `json:"offset"`
-	}{id, a.Offset}, err
+	}{id, a.Offset}, refused(a, err)
 }
 
 // changeRegistration fences a broker or unfences it, begins its controlled shutdown, or names its log directories.
@@ -149,10 +144,7 @@ func (s *Server) changeRegistration(r *changeRequest) (any, error) {
 	a, err := s.config.Controller.ChangeRegistration(r.ctx, r.from, plan.RegistrationChange{
 		BrokerID: body.BrokerID, Fenced: body.Fenced, InControlledShutdown: body.InControlledShutdown, LogDirs: body.LogDirs,
 	})
-	if err == nil {
-		err = refused(a.Refusal)
-	}
-	return brokerAnswer{body.BrokerID, a.BrokerEpoch, a.Offset}, err
+	return brokerAnswer{body.BrokerID, a.BrokerEpoch, a.Offset}, refused(a, err)
 }
 
 // brokerID is the id in a request's path.
@@ -168,24 +160,21 @@ func brokerID(r *http.Request) (int32, *problem) {
 // securityProtocol is how a listener is spoken to, by Kafka's name or by the number that records have for it.
 type securityProtocol int16
 
-var securityProtocols = []string{"PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"}
-
 func (*securityProtocol) wanted() string {
 	return "PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL, or a number from 0 to 3 for one of them"
 }
 
 // UnmarshalJSON implements json.Unmarshaler.
 func (p *securityProtocol) UnmarshalJSON(text []byte) error {
-	name := string(text)
-	if unquoted, err := strconv.Unquote(name); err == nil {
-		name = unquoted
+	var n int
+	var name string
+	if json.Unmarshal(text, &name) == nil {
+		n = slices.Index(plan.SecurityProtocols[:], name)
+	} else if err := json.Unmarshal(text, &n); err != nil {
+		return err
 	}
-	n := slices.Index(securityProtocols, name)
-	if n < 0 {
-		n = slices.Index([]string{"0", "1", "2", "3"}, string(text))
-	}
-	if n < 0 || n < len(securityProtocols) && string(text) == name && securityProtocols[n] == name {
-		return fmt.Errorf("no security protocol is called %s", name)
+	if n < 0 || n >= len(plan.SecurityProtocols) {
+		return fmt.Errorf("%s is no security protocol", text)
 	}
 	*p = securityProtocol(n)
 	return nil

@@ -81,12 +81,12 @@ func kafkaProblem(e *kerr.Error, message string) *problem {
 	return p
 }
 
-// refused turns a plan's refusal into an error; nil stays nil.
-func refused(r *plan.Refusal) error {
-	if r == nil {
-		return nil
+// refused is why a change came to nothing: there was no answer, or it is a plan's refusal; nil if it was made.
+func refused(a plan.HandAnswer, err error) error {
+	if err != nil || a.Refusal == nil {
+		return err
 	}
-	return kafkaProblem(r.Err, r.Message)
+	return kafkaProblem(a.Refusal.Err, a.Refusal.Message)
 }
 
 // fail ends a request with what went wrong: the problem that err is, or else the one given.

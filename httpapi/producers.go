@@ -45,11 +45,8 @@ func (s *Server) registerProducer(r *changeRequest) (any, error) {
 		return nil, p
 	}
 	first, length, a, err := s.config.Controller.AllocateProducerIDsFor(r.ctx, r.from, id)
-	if err == nil {
-		err = refused(a.Refusal)
-	}
 	return struct {
 		producerBlockJSON
 		Offset int64 `json:"offset"`
-	}{producerBlockJSON{id, first, int64(length)}, a.Offset}, err
+	}{producerBlockJSON{id, first, int64(length)}, a.Offset}, refused(a, err)
 }

@@ -180,13 +180,10 @@ func (s *Server) createPartition(r *changeRequest) (any, error) {
 		partition.TopicID = *body.TopicID
 	}
 	a, err := s.config.Controller.CreatePartition(r.ctx, r.from, partition)
-	if err == nil {
-		err = refused(a.Refusal)
-	}
 	r.created = true
 	return struct {
 		TopicID     records.UUID `json:"topicId"`
 		PartitionID int32        `json:"partitionId"`
 		Offset      int64        `json:"offset"`
-	}{a.TopicID, a.PartitionID, a.Offset}, err
+	}{a.TopicID, a.PartitionID, a.Offset}, refused(a, err)
 }

@@ -94,20 +94,27 @@ func (m *Mux) Close() error {
 
 // start waits for a connection's first bytes in a goroutine of its own.
 func (m *Mux) start(nc net.Conn) {
+	if oldest := m.admit(nc); oldest != nil {
+		m.log.warn("connection closed: too many are waiting, and this one has waited longest", "peer", oldest.RemoteAddr(), "limit", maxWaiting)
+	}
+}
+
+// admit is start, and returns the connection that had to make room.
+func (m *Mux) admit(nc net.Conn) (oldest *muxConn) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.closed {
 		nc.Close()
-		return
+		return nil
 	}
 	if m.waiting.Len() >= maxWaiting {
-		oldest := m.waiting.Front().Value.(*muxConn)
+		oldest = m.waiting.Front().Value.(*muxConn)
 		m.drop(oldest)
-		m.log.warn("connection closed: too many are waiting, and this one has waited longest", "peer", oldest.RemoteAddr(), "limit", maxWaiting)
 	}
 	c := &muxConn{Conn: nc}
 	c.waiting = m.waiting.PushBack(c)
 	m.ended.Go(func() { m.sortOut(c) })
+	return oldest
 }
 
 // drop closes a connection that waits. The caller holds m.mu.

@@ -46,7 +46,7 @@ func (c *dumpCmd) dumpDirectory(dir string, out *bufio.Writer, stderr io.Writer)
 }
 
 // metadataDir is Kafka's name for the directory of the metadata log.
-const metadataDir = "__cluster_metadata-0"
+const metadataDir = image.MetadataTopic + "-0"
 
 // openStopped opens a node's data directory, and says what to do if it is a running one's.
 func openStopped(dir string) (*raftlog.Stopped, error) {

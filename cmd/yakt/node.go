@@ -211,7 +211,7 @@ func (h handler) Handle(ctx context.Context, from wire.Caller, req kmsg.Request)
 // examineDir looks at the data directory before anything is opened. A directory of Apache's has a meta.properties like
 // ours, and with its cluster id brokers would be given a history that is not the one they know.
 func examineDir(dir string) (isNew bool, err error) {
-	for _, name := range []string{"bootstrap.checkpoint", filepath.Join("__cluster_metadata-0", "quorum-state")} {
+	for _, name := range []string{"bootstrap.checkpoint", filepath.Join(metadataDir, "quorum-state")} {
 		if _, err := os.Stat(filepath.Join(dir, name)); err == nil {
 			return false, fmt.Errorf("the data directory %s belongs to Apache Kafka (it has %s): give YAKt an empty one with -d (log.dirs), which needs no formatting", dir, name)
 		}

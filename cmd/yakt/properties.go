@@ -18,7 +18,7 @@ import (
 //
 //	applied    they set something in this process (the table below)
 //	topics'    a topic's defaults; kept as written for the controller's answers (topicDefaults)
-//	refused    the start fails: security that is not served yet, plug-ins of the JVM, indirections (refusedKeys)
+//	refused    the start fails: security that is not served yet, plug-ins of the JVM, indirections (refusal)
 //	ignored    everything else: a broker's own, tuning of Apache's threads, misspelled; named in one warning
 //
 // Refusing is for keys whose author relies on them for more than speed. A controller that read

@@ -17,6 +17,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"yakt/controller/image"
 	"yakt/records"
 )
 
@@ -106,7 +107,7 @@ func (f quorumFlags) describeOnce(ctx context.Context) (*quorum, error) {
 	req := kmsg.NewPtrDescribeQuorumRequest()
 	req.Version = 2
 	topic := kmsg.NewDescribeQuorumRequestTopic()
-	topic.Topic, topic.Partitions = "__cluster_metadata", []kmsg.DescribeQuorumRequestTopicPartition{kmsg.NewDescribeQuorumRequestTopicPartition()}
+	topic.Topic, topic.Partitions = image.MetadataTopic, []kmsg.DescribeQuorumRequestTopicPartition{kmsg.NewDescribeQuorumRequestTopicPartition()}
 	req.Topics = []kmsg.DescribeQuorumRequestTopic{topic}
 	resp, err := ask(ctx, q.leaderAddr, req)
 	if err != nil {

@@ -76,7 +76,7 @@ func serve(ctx context.Context, s Settings, logger *slog.Logger, stdout io.Write
 		return err
 	}
 	if isNew && len(s.Peers) == 0 && len(s.Voters) == 0 && s.ClusterID != "" {
-		logger.Warn("a new history begins under a given cluster id: brokers that know a longer one under the same id will not follow it until their __cluster_metadata-0 directories are removed",
+		logger.Warn("a new history begins under a given cluster id: brokers that know a longer one under the same id will not follow it until their "+metadataDir+" directories are removed",
 			"cluster", s.ClusterID)
 	}
 	err = banner{

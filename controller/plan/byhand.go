@@ -136,8 +136,8 @@ type HandRegistration struct {
 	Rack             *string
 }
 
-// protocolNames are the security protocols by number. Kafka calls a listener by its protocol unless told otherwise.
-var protocolNames = [...]string{"PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"}
+// SecurityProtocols are the security protocols by number. Kafka calls a listener by its protocol unless told otherwise.
+var SecurityProtocols = [...]string{"PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"}
 
 // RegisterByHand makes a broker known that has no process, and unfences it at once. Registered again with other values it gets a
 // new epoch and leaves its ISRs, like a process that was started anew; with the same values nothing happens, unless it was
@@ -172,7 +172,7 @@ func (v *View) handRegistration(h HandRegistration, old *image.Broker) (*records
 		return nil, refuse(kerr.InvalidRegistration, "%d is no broker id; it must be 0 or more.", h.BrokerID)
 	case v.Settings.ControllerIDs != nil && v.Settings.ControllerIDs(h.BrokerID):
 		return nil, refuse(kerr.InvalidRegistration, "Id %d is a controller's; give the broker another id.", h.BrokerID)
-	case h.SecurityProtocol < 0 || int(h.SecurityProtocol) >= len(protocolNames):
+	case h.SecurityProtocol < 0 || int(h.SecurityProtocol) >= len(SecurityProtocols):
 		return nil, refuse(kerr.InvalidRegistration, "There is no security protocol %d.", h.SecurityProtocol)
 	case h.Host == "" || !storable(h.Host):
 		return nil, refuse(kerr.InvalidRegistration, "Broker %d needs a host, in UTF-8 and of at most %d bytes.", h.BrokerID, maxStringBytes)
@@ -186,7 +186,7 @@ func (v *View) handRegistration(h HandRegistration, old *image.Broker) (*records
 	reg := &records.RegisterBroker{
 		BrokerID:    h.BrokerID,
 		BrokerEpoch: v.NextOffset,
-		EndPoints:   []records.Endpoint{{Name: protocolNames[h.SecurityProtocol], Host: h.Host, Port: h.Port, SecurityProtocol: h.SecurityProtocol}},
+		EndPoints:   []records.Endpoint{{Name: SecurityProtocols[h.SecurityProtocol], Host: h.Host, Port: h.Port, SecurityProtocol: h.SecurityProtocol}},
 		Features:    records.SupportedFeatures(),
 		Rack:        h.Rack,
 	}
