@@ -74,9 +74,6 @@ func startNode(ctx context.Context, s Settings, l net.Listener, advertise string
 	if s.SnapshotInterval == 0 {
 		s.SnapshotInterval = never
 	}
-	dial := func(ctx context.Context, addr string) (net.Conn, error) {
-		return new(net.Dialer).DialContext(ctx, "tcp", addr)
-	}
 	log, err := raftlog.Open(raftlog.Config{
 		NodeID:           s.NodeID,
 		ClusterID:        s.ClusterID,
@@ -133,6 +130,11 @@ func startNode(ctx context.Context, s Settings, l net.Listener, advertise string
 	n.endRegistering = end
 	n.registering.Go(func() { r.run(registering) })
 	return n, nil
+}
+
+// dial is how this program reaches other controllers.
+func dial(ctx context.Context, addr string) (net.Conn, error) {
+	return new(net.Dialer).DialContext(ctx, "tcp", addr)
 }
 
 func peersOf(all []peer) (peers []raftlog.Peer) {

@@ -1,7 +1,7 @@
 package main
 
-// quorumCmd is what an operator does with the quorum of controllers; each command has its own file, but for those that
-// change it: quorumchange.go.
+// quorumCmd is what an operator does with the quorum of controllers. Each command has its own file; quorumclient.go is how
+// they reach a node, quorumchange.go how those that change the quorum see to it that it is done.
 type quorumCmd struct {
 	Status   quorumStatusCmd   `cmd:"" help:"Who leads, who votes, how far everybody is, and who may be stopped."`
 	Add      quorumAddCmd      `cmd:"" help:"Let a running node into the quorum: one that was removed, or started with -e and --wait."`
