@@ -106,8 +106,8 @@ func (s *Server) writePosition(o *objectWriter, img *image.Image) {
 	o.field("timestamp", img.Timestamp())
 }
 
-// leader is who led when the image's last record was written, and the epoch. A checkpoint has no word of it; after one it is who is known to lead
-// that epoch now, and otherwise -1.
+// leader is who led when the image's last record was written, and the epoch. A checkpoint has no word of it; after one it
+// is who is known to lead that epoch now, and otherwise -1.
 func (s *Server) leader(img *image.Image) (id, epoch int32) {
 	if id, epoch = img.Leader(); id < 0 {
 		if now, since := s.config.Controller.Leader(); since == epoch {

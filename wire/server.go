@@ -32,8 +32,9 @@
 // # Goroutines
 //
 // Each connection has one that reads and one that writes. Handle runs in one for each request in progress;
-// what a Beginner has begun is finished in one for each connection. The reader waits (and so, by TCP, does the peer) while the connection has too many requests
-// in progress or while the limits leave no room. All of them have ended when Shutdown returns.
+// what a Beginner has begun is finished in one for each connection. The reader waits (and so, by TCP, does
+// the peer) while the connection has too many requests in progress or while the limits leave no room. All of
+// them have ended when Shutdown returns.
 package wire
 
 import (
