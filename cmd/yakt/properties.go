@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/magiconair/properties"
+
+	"yakt/controller/plan"
 )
 
 // The keys of an Apache Kafka server.properties fall into four kinds here:
@@ -196,7 +198,7 @@ func (s *Settings) loadListeners() (key string, err error) {
 	}
 	// Without an entry the name itself may be a protocol, and CONTROLLER and the like are PLAINTEXT.
 	protocol := "PLAINTEXT"
-	if slices.Contains([]string{"SSL", "SASL_PLAINTEXT", "SASL_SSL"}, strings.ToUpper(s.ListenerName)) {
+	if slices.Contains(plan.SecurityProtocols[:], strings.ToUpper(s.ListenerName)) {
 		protocol = strings.ToUpper(s.ListenerName)
 	}
 	for _, entry := range splitList(s.Properties["listener.security.protocol.map"]) {
