@@ -29,11 +29,10 @@ func (c *Controller) CreatePartition(ctx context.Context, from Caller, r plan.Ne
 }
 
 // AllocateProducerIDsFor hands a broker, whatever its epoch, the next block of producer ids.
-func (c *Controller) AllocateProducerIDsFor(ctx context.Context, from Caller, broker int32) (first int64, length int32, answer plan.HandAnswer, err error) {
-	answer, err = c.byHand(ctx, from, "AllocateProducerIDsFor", func(v *plan.View) (plan.HandAnswer, plan.Result) {
+func (c *Controller) AllocateProducerIDsFor(ctx context.Context, from Caller, broker int32) (plan.HandAnswer, error) {
+	return c.byHand(ctx, from, "AllocateProducerIDsFor", func(v *plan.View) (plan.HandAnswer, plan.Result) {
 		return plan.AllocateProducerIDsFor(v, broker)
 	})
-	return answer.ProducerIDStart, answer.ProducerIDLength, answer, err
 }
 
 // handPlan decides on a request by hand.

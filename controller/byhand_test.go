@@ -53,9 +53,9 @@ func TestWhatIsDoneByHandIsPublishedWithTheAnswer(t *testing.T) {
 	if topic, ok := c.Image().TopicByName("orders"); err != nil || !ok || added.PartitionID != 2 || added.TopicID != topic.ID || topic.NumPartitions() != 3 {
 		t.Fatalf("%+v, %v", added, err)
 	}
-	start, length, _, err := c.AllocateProducerIDsFor(t.Context(), script, 11)
-	if err != nil || start != 0 || length != 1000 || c.Image().NextProducerID() != 1000 {
-		t.Errorf("producer ids %d+%d, %v", start, length, err)
+	block, err := c.AllocateProducerIDsFor(t.Context(), script, 11)
+	if err != nil || block.ProducerIDStart != 0 || block.ProducerIDLength != 1000 || c.Image().NextProducerID() != 1000 {
+		t.Errorf("producer ids %d+%d, %v", block.ProducerIDStart, block.ProducerIDLength, err)
 	}
 	yes := true
 	if answer, err := c.ChangeRegistration(t.Context(), script, plan.RegistrationChange{BrokerID: 11, Fenced: &yes}); err != nil || answer.Refusal != nil {

@@ -43,9 +43,11 @@ type Changes struct {
 	More    bool  // there was more, and the answer was full
 }
 
-// Bounds of one answer. A single batch, or a metadata transaction, is given whatever its size.
+// MaxChanges is how many records one answer has, unless fewer are asked for; a batch is never split, so it may be a few more.
+const MaxChanges = 10_000
+
+// Other bounds of one answer. A single batch, or a metadata transaction, is given whatever its size.
 const (
-	maxChanges      = 10_000
 	maxChangesBytes = 4 << 20
 	changesAtATime  = 256 << 10 // bytes read in one go
 )
@@ -58,8 +60,8 @@ var errNotKept = errors.New("controller: the log does not go back so far")
 // give this node's published image, or the way there while there is More. A time to come is answered like the time of the
 // last batch. An error means that the log could not be read or that ctx has ended.
 func (c *Controller) ChangesSince(ctx context.Context, timestampMs int64, maxRecords int) (Changes, error) {
-	if maxRecords <= 0 || maxRecords > maxChanges {
-		maxRecords = maxChanges
+	if maxRecords <= 0 || maxRecords > MaxChanges {
+		maxRecords = MaxChanges
 	}
 	for {
 		img := c.Image()

@@ -167,7 +167,7 @@ func (x change) make(c *Controller) (err error) {
 	case "partition":
 		_, err = c.CreatePartition(ctx, Caller{}, plan.NewPartition{TopicName: x.topic})
 	case "producer":
-		_, _, _, err = c.AllocateProducerIDsFor(ctx, Caller{}, x.broker)
+		_, err = c.AllocateProducerIDsFor(ctx, Caller{}, x.broker)
 	}
 	return err
 }

@@ -24,10 +24,11 @@ func initProducer(t *testing.T, c *Controller, transactionalID *string) *kmsg.In
 func TestNoTwoProducersGetTheSameID(t *testing.T) {
 	c, _ := start(t)
 	registerByHand(t, c, 11, 9092)
-	theirs, _, _, err := c.AllocateProducerIDsFor(t.Context(), script, 11)
+	block, err := c.AllocateProducerIDsFor(t.Context(), script, 11)
 	if err != nil {
 		t.Fatal(err)
 	}
+	theirs := block.ProducerIDStart
 	const producers, each = 8, 150
 	ids := make(chan int64, producers*each)
 	var wg sync.WaitGroup

@@ -13,9 +13,6 @@ import (
 	"yakt/records"
 )
 
-// changesAtOnce is how many records an answer has unless it is asked for fewer; a batch is never split, so it may be a few more.
-const changesAtOnce = 10_000
-
 // changeJSON is one committed record.
 type changeJSON struct {
 	Offset    int64           `json:"offset"`
@@ -162,11 +159,11 @@ func (s *Server) changesSince(r *http.Request) (controller.Changes, error) {
 	if p != nil {
 		return controller.Changes{}, p
 	}
-	limit := changesAtOnce
+	limit := controller.MaxChanges
 	if query := r.URL.Query(); query.Has("limit") {
 		n, err := strconv.Atoi(query.Get("limit"))
-		if err != nil || n < 1 || n > changesAtOnce {
-			return controller.Changes{}, badRequest("The parameter limit must be a whole number from 1 to %d, not %s.", changesAtOnce, quoted(query.Get("limit")))
+		if err != nil || n < 1 || n > controller.MaxChanges {
+			return controller.Changes{}, badRequest("The parameter limit must be a whole number from 1 to %d, not %s.", controller.MaxChanges, quoted(query.Get("limit")))
 		}
 		limit = n
 	}

@@ -68,9 +68,8 @@ func (f *fakeController) CreatePartition(ctx context.Context, from controller.Ca
 	return f.take(ctx, from, r)
 }
 
-func (f *fakeController) AllocateProducerIDsFor(ctx context.Context, from controller.Caller, id int32) (int64, int32, plan.HandAnswer, error) {
-	answer, err := f.take(ctx, from, id)
-	return answer.ProducerIDStart, answer.ProducerIDLength, answer, err
+func (f *fakeController) AllocateProducerIDsFor(ctx context.Context, from controller.Caller, id int32) (plan.HandAnswer, error) {
+	return f.take(ctx, from, id)
 }
 
 // question is what the changes were asked with.

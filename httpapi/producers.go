@@ -44,9 +44,9 @@ func (s *Server) registerProducer(r *changeRequest) (any, error) {
 	if p != nil {
 		return nil, p
 	}
-	first, length, a, err := s.config.Controller.AllocateProducerIDsFor(r.ctx, r.from, id)
+	a, err := s.config.Controller.AllocateProducerIDsFor(r.ctx, r.from, id)
 	return struct {
 		producerBlockJSON
 		Offset int64 `json:"offset"`
-	}{producerBlockJSON{id, first, int64(length)}, a.Offset}, refused(a, err)
+	}{producerBlockJSON{id, a.ProducerIDStart, int64(a.ProducerIDLength)}, a.Offset}, refused(a, err)
 }

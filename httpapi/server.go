@@ -48,7 +48,7 @@ type Controller interface {
 	ChangeRegistration(context.Context, controller.Caller, plan.RegistrationChange) (plan.HandAnswer, error)
 	UnregisterByHand(context.Context, controller.Caller, int32) (plan.HandAnswer, error)
 	CreatePartition(context.Context, controller.Caller, plan.NewPartition) (plan.HandAnswer, error)
-	AllocateProducerIDsFor(ctx context.Context, from controller.Caller, brokerID int32) (first int64, length int32, answer plan.HandAnswer, err error)
+	AllocateProducerIDsFor(context.Context, controller.Caller, int32) (plan.HandAnswer, error)
 
 	// ChangesSince is what was committed after a time.
 	ChangesSince(ctx context.Context, timestampMs int64, maxRecords int) (controller.Changes, error)

@@ -143,7 +143,7 @@ func changeMuch(t *testing.T, c *controller.Controller, life, writer int) {
 		}
 		a, err = c.CreatePartition(ctx, controller.Caller{}, plan.NewPartition{TopicName: topic.Topic})
 		check("partition", a, err)
-		_, _, a, err = c.AllocateProducerIDsFor(ctx, controller.Caller{}, broker)
+		a, err = c.AllocateProducerIDsFor(ctx, controller.Caller{}, broker)
 		check("producer ids", a, err)
 		fenced := i%2 == 0
 		a, err = c.ChangeRegistration(ctx, controller.Caller{}, plan.RegistrationChange{BrokerID: broker, Fenced: &fenced})
