@@ -63,6 +63,7 @@ type Controller struct {
 	lastElection    time.Time
 	lastBalance     time.Time
 	reportingVoters bool
+	failed          failedTakeOver
 	fencing         map[int32]bool
 
 	stop    context.CancelFunc

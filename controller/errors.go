@@ -2,6 +2,7 @@ package controller
 
 import (
 	"errors"
+	"syscall"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -18,6 +19,7 @@ var (
 	errTooLarge   = &plan.Refusal{Err: kerr.PolicyViolation, Message: "The request makes more metadata than one operation may; split it into several requests."}
 	errUnwritable = &plan.Refusal{Err: kerr.InvalidRequest, Message: "The request holds a value that cannot be stored, such as text that is not UTF-8; correct it."}
 	errOverloaded = &plan.Refusal{Err: kerr.RequestTimedOut, Message: "Too many requests are waiting for the active controller; try again later."}
+	errNoRoom     = &plan.Refusal{Err: kerr.KafkaStorageError, Message: "The active controller's disk is nearly full, so nothing was changed; make room on it, then try again."}
 	errNotLeading = &plan.Refusal{Err: kerr.NotController, Message: "This node is not the active controller; ask for the cluster's metadata and send the request to the one it names."}
 )
 
@@ -27,8 +29,11 @@ func notController(req kmsg.Request) kmsg.Response { return refusal(req, errNotL
 // refusalFor says what is answered when an operation came to nothing because of err.
 func refusalFor(err error) *plan.Refusal {
 	var refused *plan.Refusal
-	if errors.As(err, &refused) {
+	switch {
+	case errors.As(err, &refused):
 		return refused
+	case errors.Is(err, syscall.ENOSPC):
+		return errNoRoom
 	}
 	return errNotLeading
 }

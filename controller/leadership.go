@@ -2,6 +2,7 @@ package controller
 
 import (
 	"slices"
+	"time"
 
 	"yakt/controller/plan"
 	"yakt/records"
@@ -16,6 +17,9 @@ func (c *Controller) leadershipChanged() {
 	term, leading := c.log.Leading()
 	switch {
 	case leading && term != w.term:
+		if since := c.clock().Sub(c.failed.at); term == c.failed.term && since >= 0 && since < c.failed.pause {
+			return
+		}
 		c.standDown()
 		c.takeOver(term)
 	case !leading && w.term != 0:
@@ -119,12 +123,26 @@ func sortedVoters(v []records.Voter) []records.Voter {
 	return slices.SortedFunc(slices.Values(v), func(a, b records.Voter) int { return int(a.ID) - int(b.ID) })
 }
 
-// takeOverFailed leaves it to the next tick to look again: while this node stays elected it tries once more.
+// maxTakeOverPause is the longest pause between two attempts at a take-over: each may leave a LeaderChange in the log.
+const maxTakeOverPause = 10 * time.Second
+
+// failedTakeOver is the latest attempt that came to nothing.
+type failedTakeOver struct {
+	term  int32
+	at    time.Time
+	pause time.Duration // before the next one
+}
+
+// takeOverFailed leaves it to a later tick to look again: while this node stays elected it tries once more, later each time.
 func (c *Controller) takeOverFailed(term int32, err error) {
 	if c.writer.term != term {
 		return
 	}
-	c.logger.Info("take-over failed; trying again while elected", "epoch", term, "err", err)
+	if c.failed.term != term {
+		c.failed = failedTakeOver{term: term, pause: tickInterval / 2}
+	}
+	c.failed.at, c.failed.pause = c.clock(), min(2*c.failed.pause, maxTakeOverPause)
+	c.logger.Warn("take-over failed; trying again while elected", "epoch", term, "pause", c.failed.pause, "err", err)
 	c.writer.term = 0
 }
 

@@ -15,7 +15,8 @@ type Log interface {
 	ClusterID() string
 	// Append proposes a batch and returns at once; batches are proposed in the order of the calls. done is called exactly
 	// once, in that order: with nil after the batch is committed, counted and applied, or held back until the end of the metadata
-	// transaction that it is part of counts (records.Sequence); with an error when it was refused, dropped, or its outcome is unknown. who is opaque and travels beside the batch.
+	// transaction that it is part of counts (records.Sequence); with an error when it was refused, dropped, or its outcome is unknown. The error is
+	// syscall.ENOSPC if it was refused for want of room, and nothing was written. who is opaque and travels beside the batch.
 	Append(b records.Batch, who []byte, done func(error))
 	// Barrier calls done(nil) once everything committed before the call is applied here and this node still leads.
 	Barrier(done func(error))

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -15,7 +16,7 @@ var (
 	// ErrClosed means that the log was closed, or has failed.
 	ErrClosed = errors.New("raftlog: closed")
 	// ErrDiskFull means that a batch was refused because the disk is nearly full. Nothing was written.
-	ErrDiskFull = errors.New("raftlog: the disk is nearly full")
+	ErrDiskFull = fmt.Errorf("raftlog: the disk is nearly full: %w", syscall.ENOSPC)
 )
 
 // Append, Barrier: a proposal waits in line for raft, which takes it when its own goroutine comes round, and then in the
@@ -81,7 +82,9 @@ func (l *Log) settler() {
 		}
 		err := p.err
 		if p.future != nil {
-			err = l.wait(p.future)
+			if err = l.wait(p.future); errors.Is(err, syscall.ENOSPC) {
+				err = ErrClosed // the disk is full indeed, and what came of it is not known
+			}
 			if f, ok := p.future.(raft.ApplyFuture); ok && err == nil && p.data != nil {
 				err, _ = f.Response().(error)
 			}

@@ -106,6 +106,9 @@ func (l *Log) Snapshot() error {
 	return nil
 }
 
+// Full says whether the disk has so little room that this node writes nothing for clients (Config.MinFreeBytes).
+func (l *Log) Full() bool { return l.diskFull.Load() }
+
 // checkDisk refuses writes, and hands leadership over if there is somebody, while the disk still works.
 func (l *Log) checkDisk() {
 	if l.config.MinFreeBytes <= 0 {

@@ -417,6 +417,9 @@ func TestDiskNearlyFull(t *testing.T) {
 			n.next = big.EndOffset()
 		}
 	}
+	if !n.Full() {
+		t.Error("it does not say so")
+	}
 	refused := n.build("a", "2")
 	if err := n.append(refused); !errors.Is(err, ErrDiskFull) || !strings.Contains(err.Error(), "nearly full") {
 		t.Fatal(err)

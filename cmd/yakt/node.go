@@ -147,6 +147,8 @@ func peersOf(all []peer) (peers []raftlog.Peer) {
 // ready says why requests sent here would not be served, or nothing.
 func (n *node) ready() error {
 	switch leader, _ := n.controller.Leader(); {
+	case n.log.Full():
+		return errors.New("the disk of the data directory is nearly full: nothing is written until there is room")
 	case !n.log.Member():
 		return errors.New("this node is not in the quorum: it waits to be added by hand")
 	case leader < 0:
