@@ -139,10 +139,10 @@ var faults = []fault{
 	}},
 	{"a node announces another address", 8 * time.Second, func(w *world) {
 		n := w.someNode()
-		v := w.voters[n.id]
+		v := w.voters[n.member()]
 		v.Endpoints = append(v.Endpoints[:0:0], v.Endpoints...)
 		v.Endpoints[0].Port = uint16(9000 + w.rand.IntN(1000))
-		w.voters[n.id] = v
+		w.voters[n.member()] = v
 		w.tracef("node %d: announces %s:%d", n.id, v.Endpoints[0].Host, v.Endpoints[0].Port)
 		for _, m := range w.nodes {
 			m.signal()

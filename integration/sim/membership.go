@@ -12,17 +12,39 @@ import (
 // node whose directory was emptied has to be removed and comes back as a new one. As with hashicorp/raft a change is an entry of the
 // log that counts from when a node has it, and there is one at a time.
 
+// member is a node with the directory that it had when it was let in, as raftlog's server ids are: one that comes back with an empty one
+// is another, and not who it was in the eyes of those whose log is as old.
+type member struct{ node, directory int32 }
+
+// String is the node's id, and how many directories it has lost.
+func (m member) String() string {
+	if m.directory == 0 {
+		return fmt.Sprint(m.node)
+	}
+	return fmt.Sprintf("%d'%d", m.node, m.directory)
+}
+
+// member is who the node is now.
+func (n *node) member() member { return member{n.id, n.directory} }
+
 // membership is who votes, and who only follows so far. It is never changed.
-type membership struct{ voters, learners []int32 }
+type membership struct{ voters, learners []member }
 
-func (m *membership) votes(id int32) bool { return slices.Contains(m.voters, id) }
+func (m *membership) votes(who *node) bool { return slices.Contains(m.voters, who.member()) }
 
-func (m *membership) has(id int32) bool { return m.votes(id) || slices.Contains(m.learners, id) }
+func (m *membership) has(who *node) bool {
+	return m.votes(who) || slices.Contains(m.learners, who.member())
+}
+
+// of are those members that are or were this node.
+func (m *membership) of(who *node) []member {
+	return slices.DeleteFunc(slices.Concat(m.voters, m.learners), func(m member) bool { return m.node != who.id })
+}
 
 func (m *membership) majority() int { return len(m.voters)/2 + 1 }
 
 // founders are the voters of a new cluster.
-var founders = &membership{voters: []int32{1, 2, 3}}
+var founders = &membership{voters: []member{{1, 0}, {2, 0}, {3, 0}}}
 
 // members is the membership that the node goes by: the last that its log has.
 func (n *node) members() *membership {
@@ -65,7 +87,7 @@ func (n *node) peers() []*node {
 	m := n.members()
 	var out []*node
 	for _, other := range n.w.nodes {
-		if other != n && m.has(other.id) {
+		if other != n && m.has(other) {
 			out = append(out, other)
 		}
 	}
@@ -76,7 +98,7 @@ func (n *node) peers() []*node {
 func (n *node) quorum(so func(m *node) bool) bool {
 	members, count := n.members(), 0
 	for _, m := range n.w.nodes {
-		if members.votes(m.id) && (m == n || so(m)) {
+		if members.votes(m) && (m == n || so(m)) {
 			count++
 		}
 	}
@@ -85,7 +107,7 @@ func (n *node) quorum(so func(m *node) bool) bool {
 
 // somePeer is another voter, nil if there is none.
 func (n *node) somePeer() *node {
-	peers := slices.DeleteFunc(n.peers(), func(m *node) bool { return !n.members().votes(m.id) })
+	peers := slices.DeleteFunc(n.peers(), func(m *node) bool { return !n.members().votes(m) })
 	if len(peers) == 0 {
 		return nil
 	}
@@ -101,7 +123,7 @@ func (n *node) settledQuorum() bool {
 		last = max(last, n.changes[k-1])
 	}
 	return n.commit > last && !slices.ContainsFunc(n.peers(), func(m *node) bool {
-		return !m.out && n.members().votes(m.id) && n.match[m.id] <= last
+		return !m.out && n.members().votes(m) && n.match[m.id] <= last
 	})
 }
 
@@ -118,7 +140,7 @@ func (n *node) propose(m *membership) bool {
 // membersCommitted is called on a leader when a membership is committed: one that is no voter any more lets go.
 func (n *node) membersCommitted(m *membership) {
 	n.signal()
-	if n.leading && !m.votes(n.id) {
+	if n.leading && !m.votes(n) {
 		n.w.count("leaders removed")
 		n.stepDown()
 	}
@@ -151,12 +173,15 @@ func (n *node) empty() {
 	}
 	n.term, n.voted, n.log, n.changes, n.snapshots, n.start, n.led = 0, 0, nil, nil, nil, 0, 0
 	n.first, n.out = &membership{}, !emptiedVotes
+	if !emptiedVotes {
+		n.directory++
+	}
 	n.announce()
 }
 
 // announce makes up what the node says of itself, with the id of its directory.
 func (n *node) announce() {
-	n.w.voters[n.id] = records.Voter{
+	n.w.voters[n.member()] = records.Voter{
 		ID: n.id, DirectoryID: n.w.uuid(), MaxKRaft: 1,
 		Endpoints: []records.VoterEndpoint{{Name: "CONTROLLER", Host: fmt.Sprintf("node%d", n.id), Port: 9093}},
 	}
@@ -177,7 +202,9 @@ func (w *world) fewVoters() bool {
 func (w *world) votersOut() int {
 	count := 0
 	for _, n := range w.nodes {
-		if n.out && slices.ContainsFunc(w.nodes, func(m *node) bool { return !m.out && m.members().votes(n.id) }) {
+		if n.out && slices.ContainsFunc(w.nodes, func(m *node) bool {
+			return !m.out && slices.ContainsFunc(m.members().voters, func(v member) bool { return v.node == n.id })
+		}) {
 			count++
 		}
 	}
@@ -192,14 +219,14 @@ func changeQuorum(w *world) {
 	}
 	m := n.members()
 	for _, other := range w.nodes {
-		if gone := []int32{other.id}; other.out && m.has(other.id) {
+		if gone := m.of(other); other.out && len(gone) > 0 {
 			n.propose(&membership{without(m.voters, gone), without(m.learners, gone)})
 			return
 		}
 	}
 	if len(m.learners) > 0 {
-		id := m.learners[0]
-		if n.match[id] >= n.commit && n.propose(&membership{append(slices.Clone(m.voters), id), m.learners[1:]}) {
+		next := m.learners[0]
+		if n.match[next.node] >= n.commit && n.propose(&membership{append(slices.Clone(m.voters), next), m.learners[1:]}) {
 			w.count("voters added")
 		}
 		return
@@ -208,17 +235,17 @@ func changeQuorum(w *world) {
 	case grow:
 		w.add(n, m)
 	case len(m.voters) > 3:
-		id := m.voters[w.rand.IntN(len(m.voters))]
-		if n.propose(&membership{without(m.voters, []int32{id}), m.learners}) {
+		gone := m.voters[w.rand.IntN(len(m.voters))]
+		if n.propose(&membership{without(m.voters, []member{gone}), m.learners}) {
 			w.count("voters removed")
-			w.nodes[id-1].retire()
+			w.nodes[gone.node-1].retire()
 		}
 	}
 }
 
 // add takes a node in that has nothing yet: one that is out, or one more.
 func (w *world) add(leader *node, m *membership) {
-	i := slices.IndexFunc(w.nodes, func(n *node) bool { return n.out && !m.has(n.id) })
+	i := slices.IndexFunc(w.nodes, func(n *node) bool { return n.out && len(m.of(n)) == 0 })
 	if i < 0 {
 		if len(w.nodes) == 5 {
 			return
@@ -228,7 +255,7 @@ func (w *world) add(leader *node, m *membership) {
 		i, w.nodes = len(w.nodes), append(w.nodes, n)
 	}
 	n := w.nodes[i]
-	if leader.propose(&membership{m.voters, append(slices.Clone(m.learners), n.id)}) {
+	if leader.propose(&membership{m.voters, append(slices.Clone(m.learners), n.member())}) {
 		delete(leader.match, n.id)
 		n.out = false
 		n.boot()
@@ -244,7 +271,7 @@ func (n *node) retire() {
 		switch {
 		case l == nil || !l.settledQuorum():
 			n.retire() // nobody knows for certain
-		case l.members().has(n.id) || n.out:
+		case l.members().has(n) || n.out:
 		default:
 			if n.up {
 				n.crash()

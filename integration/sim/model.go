@@ -406,8 +406,8 @@ func (n *node) RemoveVoter(context.Context, int32, records.UUID) error { return 
 // Voters implements controller.Log.
 func (n *node) Voters() []records.Voter {
 	var out []records.Voter
-	for _, id := range n.settledMembers().voters {
-		out = append(out, n.w.voters[id])
+	for _, m := range n.settledMembers().voters {
+		out = append(out, n.w.voters[m])
 	}
 	return out
 }

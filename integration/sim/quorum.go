@@ -39,6 +39,7 @@ type node struct {
 	id int32
 
 	// On disk.
+	directory int32 // how many it has had before
 	term      int32
 	voted     int32 // in term; 0: nobody
 	log       []*entry
@@ -151,7 +152,7 @@ func (n *node) electionTimer() {
 		switch {
 		case n.leading:
 			n.checkLease()
-		case n.w.now-n.heard > n.patience && n.members().votes(n.id):
+		case n.w.now-n.heard > n.patience && n.members().votes(n):
 			n.campaign(n.w.happens(campaignForced))
 		}
 		n.electionTimer()
@@ -184,8 +185,8 @@ func (n *node) lastTerm() int32 {
 func (n *node) campaign(forced bool) {
 	n.heard = n.w.now
 	n.patience = n.w.between(n.w.pace.election, 2*n.w.pace.election)
-	if !n.members().votes(n.id) || !forced && !n.quorum(func(m *node) bool {
-		return n.reaches(m) && n.upToDate(m) && !m.leading && n.w.now-m.heard > n.w.pace.election/2 && m.members().votes(n.id)
+	if !n.members().votes(n) || !forced && !n.quorum(func(m *node) bool {
+		return n.reaches(m) && n.upToDate(m) && !m.leading && n.w.now-m.heard > n.w.pace.election/2 && m.members().votes(n)
 	}) {
 		return
 	}
@@ -197,7 +198,7 @@ func (n *node) campaign(forced bool) {
 	n.voted = n.id
 	voted := map[*node]bool{}
 	for _, m := range n.peers() {
-		if !m.hears(n) || !n.members().votes(m.id) || !m.members().votes(n.id) {
+		if !m.hears(n) || !n.members().votes(m) || !m.members().votes(n) {
 			continue // who knows that the candidate is no voter does not even look at its term
 		}
 		if m.term > n.term {
@@ -281,7 +282,7 @@ func (n *node) appendEntry(e *entry) {
 
 // contactSoon schedules the next contact with a follower unless one is under way.
 func (n *node) contactSoon(m *node, d time.Duration) {
-	if n.contacting[m.id] || !n.members().has(m.id) {
+	if n.contacting[m.id] || !n.members().has(m) {
 		return
 	}
 	n.contacting[m.id] = true

@@ -103,8 +103,8 @@ func partitionOf(s state, topic string, partition int32) (image.Partition, bool)
 }
 
 // without is the list but for some.
-func without(list, some []int32) []int32 {
-	return slices.DeleteFunc(slices.Clone(list), func(id int32) bool { return slices.Contains(some, id) })
+func without[T comparable](list, some []T) []T {
+	return slices.DeleteFunc(slices.Clone(list), func(v T) bool { return slices.Contains(some, v) })
 }
 
 // losesRecords says whether somebody is elected who was not in sync. That comes after the end of a reassignment, and of the ISR with which

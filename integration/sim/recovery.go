@@ -108,7 +108,7 @@ func (w *world) missing() string {
 			return "nobody leads"
 		}
 		for _, n := range w.nodes {
-			if n.out || !leader.members().has(n.id) {
+			if n.out || !leader.members().has(n) {
 				continue
 			}
 			if n.end != w.oracle.head.EndOffset() || n.ctl.Image().EndOffset() != n.end {

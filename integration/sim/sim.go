@@ -91,7 +91,7 @@ type world struct {
 	cut     map[link]bool
 	canon   []*entry // what the quorum agreed on, in order
 	leaders map[int32]int32
-	voters  map[int32]records.Voter // as announced by the nodes
+	voters  map[member]records.Voter // as announced by the nodes
 
 	oracle  *oracle
 	brokers []*broker
@@ -168,7 +168,7 @@ func newWorld(o Options) *world {
 		stats:   map[string]int{},
 		cut:     map[link]bool{},
 		leaders: map[int32]int32{},
-		voters:  map[int32]records.Voter{},
+		voters:  map[member]records.Voter{},
 		pace:    brisk,
 	}
 	if o.Time > 0 {
