@@ -28,7 +28,8 @@ const (
 
 // serveJoin answers the one request of a connection that wants to join.
 func (l *Log) serveJoin(ctx context.Context, c net.Conn, who hello) {
-	if err := c.SetDeadline(time.Now().Add(joinTimeout)); err != nil {
+	now := time.Now() // it says at once what it wants
+	if err := errors.Join(c.SetReadDeadline(now.Add(handshakeTimeout)), c.SetWriteDeadline(now.Add(joinTimeout))); err != nil {
 		return
 	}
 	req, err := readJoinRequest(c)

@@ -14,7 +14,8 @@
 //	store.go        raft's LogStore on Pebble; entry.go one entry's bytes; stable.go term and vote
 //	waltail.go      what can be told from a torn write
 //	snapshots.go    raft's SnapshotStore with Kafka's file names
-//	transport.go    between raft and its network transport; streams.go connections; handshake.go how one opens
+//	transport.go    between raft and its network transport; streams.go connections; handshake.go how one opens;
+//	                crowd.go how many may be about to
 //	peers.go        how far each follower is
 //	detector.go     a leader whose process has ended; stalled.go one that falls silent in the middle of a snapshot
 //	join.go         how an empty directory gets into a quorum; admit.go how the leader lets it; joinmessage.go what they say

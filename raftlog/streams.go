@@ -14,7 +14,7 @@ import (
 )
 
 // streams is raft's StreamLayer over a given listener and dialer. Every connection opens with the handshake, done beside
-// the accept loop, so that somebody who connects and stays silent holds up nobody.
+// the accept loop; who wants to join is served there, too. Whoever connects and stays silent holds up nobody, however many they are (crowd.go).
 type streams struct {
 	listener net.Listener // nil: nobody can connect
 	dial     func(ctx context.Context, addr string) (net.Conn, error)
@@ -28,23 +28,27 @@ type streams struct {
 	cancel  context.CancelFunc
 	stopped sync.WaitGroup
 
+	opening crowd // whose handshake is not done, or raft has not taken them yet
+	joining crowd // who wants to join
+
 	mu    sync.Mutex
 	moved map[raft.ServerID]string // where to reach those who have said so, before the configuration has it
 	open  map[net.Conn]struct{}
-	slots chan struct{} // handshakes at a time
 }
 
 var _ raft.StreamLayer = (*streams)(nil)
 
 const (
 	handshakeTimeout = 5 * time.Second
-	maxHandshakes    = 64
+	maxOpening       = 64
+	maxJoining       = 64
 )
 
 func newStreams(l net.Listener, dial func(context.Context, string) (net.Conn, error), self hello,
 	join func(context.Context, net.Conn, hello), ended func(raft.ServerID), logger *slog.Logger) *streams {
 	s := &streams{listener: l, dial: dial, join: join, ended: ended, logger: logger, ready: make(chan net.Conn),
-		moved: map[raft.ServerID]string{}, open: map[net.Conn]struct{}{}, slots: make(chan struct{}, maxHandshakes)}
+		moved: map[raft.ServerID]string{}, open: map[net.Conn]struct{}{},
+		opening: crowd{most: maxOpening}, joining: crowd{most: maxJoining}}
 	s.become(self)
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	if l != nil {
@@ -73,36 +77,45 @@ func (s *streams) accept() {
 			}
 		}
 		delay = 0
-		select {
-		case s.slots <- struct{}{}:
-		case <-s.ctx.Done():
-			conn.Close()
-			return
-		}
 		c := s.track(conn)
-		s.stopped.Go(func() {
-			defer func() { <-s.slots }()
-			peer, err := acceptHandshake(c, *s.self.Load())
-			if err != nil {
-				s.logger.Warn("raftlog: refused a connection", "from", conn.RemoteAddr(), "peer", string(peer.from), "err", err)
-				c.Close()
-				return
-			}
-			if peer.joins() {
-				s.join(s.ctx, c, peer)
-				c.Close()
-				return
-			}
-			s.mu.Lock()
-			c.peer = peer.from
-			s.mu.Unlock()
-			select {
-			case s.ready <- c:
-			case <-s.ctx.Done():
-				c.Close()
-			}
-		})
+		s.stopped.Go(func() { s.serve(c) })
 	}
+}
+
+// serve does the handshake with who has connected, and hands it to raft unless it only wants to join.
+func (s *streams) serve(c *trackedConn) {
+	leave := s.opening.enter(func() { c.Close() })
+	defer leave()
+	peer, err := acceptHandshake(c, *s.self.Load())
+	if err != nil {
+		s.logger.Warn("raftlog: refused a connection", "from", c.RemoteAddr(), "peer", string(peer.from), "err", err)
+		c.Close()
+		return
+	}
+	if peer.joins() {
+		leave()
+		s.serveJoin(c, peer)
+		return
+	}
+	s.mu.Lock()
+	c.peer = peer.from
+	s.mu.Unlock()
+	select {
+	case s.ready <- c:
+	case <-s.ctx.Done():
+		c.Close()
+	}
+}
+
+func (s *streams) serveJoin(c *trackedConn, who hello) {
+	defer c.Close()
+	ctx, cancel := context.WithCancel(s.ctx)
+	defer cancel()
+	defer s.joining.enter(func() {
+		cancel()
+		c.Close()
+	})()
+	s.join(ctx, c, who)
 }
 
 // Accept implements net.Listener.
