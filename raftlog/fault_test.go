@@ -500,3 +500,43 @@ func TestDirectoryIsLockedOnDisk(t *testing.T) {
 	n.Close()
 	openNode(t, nil, dir)
 }
+
+// TestWhatCannotBeLookedAtIsNotAbsent: a node that has data takes no error of the disk for a directory that is new.
+func TestWhatCannotBeLookedAtIsNotAbsent(t *testing.T) {
+	disk := vfs.NewMem()
+	n := openNode(t, disk, "d")
+	n.lead()
+	n.set("a", "1")
+	n.snapshot()
+	n.Close()
+	unseen := func(path string, kind errorfs.OpKind) vfs.FS {
+		var armed atomic.Bool
+		armed.Store(true)
+		fs, _ := failing(disk, path, &armed, kind)
+		return fs
+	}
+	refused := func(path string, kind errorfs.OpKind) {
+		t.Helper()
+		n, err := tryOpen(t, unseen(path, kind), "d")
+		if !errors.Is(err, errInjected) {
+			t.Errorf("%s: %v", path, err)
+		}
+		if err == nil {
+			n.Close()
+		}
+	}
+	refused(databaseDir, errorfs.OpStat)
+	refused(metadataDir, errorfs.OpStat)
+	if s, err := openStopped(unseen(metadataDir, errorfs.OpStat), "d"); !errors.Is(err, errInjected) {
+		t.Error(err)
+		s.Close()
+	}
+	if err := disk.Remove("d/" + metaFile); err != nil {
+		t.Fatal(err)
+	}
+	refused(databaseDir, errorfs.OpList)
+	if err := disk.RemoveAll("d/" + databaseDir); err != nil {
+		t.Fatal(err)
+	}
+	refused(metadataDir, errorfs.OpList)
+}

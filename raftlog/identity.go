@@ -217,7 +217,10 @@ func openIdentity(fs vfs.FS, dir, cluster string, node int32, learn func(identit
 	// Without its identity, a directory that holds anything of ours is half of something.
 	for _, name := range []string{databaseDir, metadataDir} {
 		names, err := fs.List(fs.PathJoin(dir, name))
-		if err == nil && len(names) > 0 && !onlyLock(names) {
+		if err != nil && !errors.Is(err, os.ErrNotExist) {
+			return id, false, fmt.Errorf("raftlog: look into %s: %w", dir, err)
+		}
+		if len(names) > 0 && !onlyLock(names) {
 			return id, false, fmt.Errorf("raftlog: %s holds %s but no %s, so it is not known whose log that is. "+
 				"Put the file back, or start with an empty directory", dir, name, metaFile)
 		}

@@ -102,7 +102,11 @@ func (s *Stopped) open() error {
 	if s.identity, _, err = s.identity.confirm(s.store, s.dir); err != nil {
 		return err
 	}
-	if _, err := s.fs.Stat(metadata); err == nil && s.store.term == 0 {
+	began, err := exists(s.fs, metadata)
+	if err != nil {
+		return fmt.Errorf("raftlog: %w", err)
+	}
+	if began && s.store.term == 0 {
 		return errLogGone(s.dir, database)
 	}
 	if s.snapshots, _, err = readSnapshots(s.fs, metadata, s.store, discard); err != nil {

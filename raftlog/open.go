@@ -130,14 +130,15 @@ func (l *Log) openDirectory() error {
 	}
 	l.self = serverID(l.identity.node, l.identity.directory)
 	// The directory of the snapshots is made after the first entry is durable: where it is, there was a log.
-	_, statErr := fs.Stat(metadata)
-	if statErr == nil && l.store.term == 0 {
-		return errLogGone(dir, database)
-	}
+	began, err := exists(fs, metadata)
 	switch {
-	case statErr != nil && !l.identity.joined:
+	case err != nil:
+		return fmt.Errorf("raftlog: %w", err)
+	case began && l.store.term == 0:
+		return errLogGone(dir, database)
+	case !began && !l.identity.joined:
 		return l.bootstrap(metadata)
-	case statErr != nil:
+	case !began:
 		// Term 1 is over wherever there is a quorum to join. With it stored, an empty database is known for one that was lost.
 		if err := l.store.SetUint64([]byte("CurrentTerm"), 1); err != nil {
 			return err
@@ -192,10 +193,20 @@ func (l *Log) bootstrap(metadata string) error {
 	return nil
 }
 
+// exists reports whether there is a file or directory. One that cannot be looked at is an error: what follows from there being none
+// must not follow from that.
+func exists(fs vfs.FS, path string) (bool, error) {
+	_, err := fs.Stat(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
 // makeDir makes dir and the directories above it, durably. They hold password hashes and tokens: nobody else may look.
 func makeDir(fs vfs.FS, dir string) error {
-	if _, err := fs.Stat(dir); err == nil {
-		return nil
+	if there, err := exists(fs, dir); there || err != nil {
+		return err
 	}
 	above := fs.PathDir(dir)
 	if above != dir {
