@@ -167,14 +167,8 @@ func (f *fsm) Restore(from io.ReadCloser) error {
 		return err
 	}
 	l := f.log
-	var of *checkpoint
-	all := l.snapshots.all()
-	for i := range all {
-		if all[i].id == id {
-			of = &all[i]
-		}
-	}
-	if of == nil {
+	of, ok := l.snapshots.withID(id)
+	if !ok {
 		return fmt.Errorf("raftlog: restore snapshot %s: it is not kept", id.FileName())
 	}
 	if err := l.machine.Restore(id, from); err != nil {

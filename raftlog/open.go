@@ -387,7 +387,7 @@ func checkLog(dir string, s *store, kept *snapshots) error {
 }
 
 // index rebuilds the offsets up to the end of the snapshot c, which is all committed.
-func (l *Log) index(c *checkpoint) error {
+func (l *Log) index(c checkpoint) error {
 	base, ok := l.snapshots.base(c.row.Index)
 	if !ok {
 		return fmt.Errorf("raftlog: the log has nothing to go on with after snapshot %s", c.id.FileName())

@@ -38,14 +38,17 @@ import (
 //
 // Two snapshots are kept, and the log from the older one on, so that a bad file costs nothing. While only one exists the
 // log keeps everything. Safe for use from any goroutine; raft calls Create from its snapshot goroutine or its main one.
+// Only who writes or removes a snapshot waits for the disk: brokers ask for the newest one with every Fetch.
 type snapshots struct {
 	fs     vfs.FS
 	dir    string
 	store  *store
 	logger *slog.Logger
 
-	mu   sync.Mutex
-	kept []*checkpoint // by index, oldest first
+	writing sync.Mutex    // held while what is kept changes, on disk and here; taken before mu
+	mu      sync.Mutex    // held for moments only, never while the disk is asked for anything
+	kept    []*checkpoint // by index, oldest first
+	left    []*checkpoint // no longer kept, with their files not removed yet
 }
 
 const (
@@ -59,12 +62,12 @@ const (
 	snapshotPiece = 1 << 20
 )
 
-// A checkpoint is one snapshot that is kept, or one that is only waiting for its last reader.
+// A checkpoint is one snapshot that is kept, or one that is only waiting for its last reader. Its row changes, under mu, when the same state
+// is taken again at a later entry: who reads it without mu has a copy.
 type checkpoint struct {
 	id      records.SnapshotID
 	row     snapshotRow
 	readers int
-	gone    bool
 }
 
 // snapshotRow is the JSON value of the row of one snapshot.
@@ -80,7 +83,7 @@ type snapshotRow struct {
 
 func snapshotKey(name string) []byte { return append([]byte{keySnapshot}, name...) }
 
-func (c *checkpoint) meta() *raft.SnapshotMeta {
+func (c checkpoint) meta() *raft.SnapshotMeta {
 	return &raft.SnapshotMeta{
 		Version: c.row.RaftVersion, ID: c.id.FileName(), Index: c.row.Index, Term: c.row.Term,
 		Configuration: c.row.Configuration, ConfigurationIndex: c.row.ConfigurationIndex, Size: c.row.Size + preambleLen,
@@ -120,7 +123,7 @@ func readSnapshots(fs vfs.FS, dir string, store *store, logger *slog.Logger) (s 
 			return nil, nil, errors.Join(fmt.Errorf("raftlog: the row of snapshot %s is damaged: %w", name, err), it.Close())
 		}
 		c.id = id
-		if err := s.verify(c); err != nil {
+		if err := s.verify(*c); err != nil {
 			logger.Error("raftlog: a snapshot is bad and is not used", "file", name, "err", err)
 			bad = append(bad, c)
 			continue
@@ -155,6 +158,8 @@ func (s *snapshots) removeLeftovers() error {
 
 // protect tells the store what compaction must leave.
 func (s *snapshots) protect() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	from := uint64(0)
 	if len(s.kept) >= snapshotsToKeep {
 		from = s.kept[0].row.Index
@@ -164,7 +169,7 @@ func (s *snapshots) protect() {
 
 func (s *snapshots) path(id records.SnapshotID) string { return s.fs.PathJoin(s.dir, id.FileName()) }
 
-// find returns the kept snapshot with that id. The caller holds mu, or is alone.
+// find returns the kept snapshot with that id. The caller holds mu or is alone.
 func (s *snapshots) find(id records.SnapshotID) *checkpoint {
 	for _, c := range s.kept {
 		if c.id == id {
@@ -175,7 +180,7 @@ func (s *snapshots) find(id records.SnapshotID) *checkpoint {
 }
 
 // verify compares the file with its row.
-func (s *snapshots) verify(c *checkpoint) error {
+func (s *snapshots) verify(c checkpoint) error {
 	f, err := s.fs.Open(s.path(c.id), vfs.SequentialReadsOption)
 	if err != nil {
 		return err
@@ -192,25 +197,39 @@ func (s *snapshots) verify(c *checkpoint) error {
 	return nil
 }
 
-// remove forgets c: its row, then its file unless somebody is reading it. The caller holds mu, or is alone.
+// remove forgets c: its row, then its file unless somebody is reading it. The caller holds writing, or is alone.
 func (s *snapshots) remove(c *checkpoint) error {
 	b := s.store.db.NewBatch()
 	must(b.Delete(snapshotKey(c.id.FileName()), nil))
 	if err := s.store.commit(b, "forget snapshot "+c.id.FileName()); err != nil {
 		return err
 	}
+	s.mu.Lock()
 	s.kept = slices.DeleteFunc(s.kept, func(k *checkpoint) bool { return k == c })
-	c.gone = true
-	s.removeFile(c)
+	s.left = append(s.left, c)
+	s.mu.Unlock()
+	s.sweep()
 	return nil
 }
 
-func (s *snapshots) removeFile(c *checkpoint) {
-	if c.readers > 0 {
-		return
-	}
-	if err := s.fs.Remove(s.path(c.id)); err != nil && !errors.Is(err, os.ErrNotExist) {
-		s.logger.Warn("raftlog: remove an old snapshot", "file", c.id.FileName(), "err", err)
+// sweep removes the files of what is no longer kept, unless somebody is reading them. The caller holds writing, or is alone.
+func (s *snapshots) sweep() {
+	var unread []string
+	s.mu.Lock()
+	s.left = slices.DeleteFunc(s.left, func(c *checkpoint) bool {
+		if c.readers > 0 {
+			return false
+		}
+		if s.find(c.id) == nil { // a kept snapshot may have the same name again: then the file is that one's
+			unread = append(unread, c.id.FileName())
+		}
+		return true
+	})
+	s.mu.Unlock()
+	for _, name := range unread {
+		if err := s.fs.Remove(s.fs.PathJoin(s.dir, name)); err != nil && !errors.Is(err, os.ErrNotExist) {
+			s.logger.Warn("raftlog: remove an old snapshot", "file", name, "err", err)
+		}
 	}
 }
 
@@ -235,11 +254,11 @@ func (s *snapshots) Open(name string) (*raft.SnapshotMeta, io.ReadCloser, error)
 	if err != nil {
 		return nil, nil, err
 	}
-	if err := s.verify(r.of); err != nil {
+	if err := s.verify(r.is); err != nil {
 		r.Close()
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		if !r.of.gone {
+		s.writing.Lock()
+		defer s.writing.Unlock()
+		if s.keeps(r.of) {
 			s.logger.Error("raftlog: a snapshot is bad and is not used", "file", name, "err", err)
 			err = errors.Join(err, s.remove(r.of))
 			s.protect()
@@ -250,50 +269,66 @@ func (s *snapshots) Open(name string) (*raft.SnapshotMeta, io.ReadCloser, error)
 		io.Reader
 		io.Closer
 	}{io.MultiReader(strings.NewReader(preamble(id)), io.NewSectionReader(r, 0, r.Size())), r}
-	return r.of.meta(), stream, nil
+	return r.is.meta(), stream, nil
+}
+
+func (s *snapshots) keeps(c *checkpoint) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Contains(s.kept, c)
 }
 
 // open opens the file of a kept snapshot. It stays until the reader is closed, even if it is no longer kept by then.
 func (s *snapshots) open(id records.SnapshotID) (*snapshotReader, error) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	c := s.find(id)
 	if c == nil {
+		s.mu.Unlock()
 		return nil, fmt.Errorf("raftlog: snapshot %s: %w", id.FileName(), os.ErrNotExist)
 	}
+	c.readers++
+	is := *c
+	s.mu.Unlock()
 	f, err := s.fs.Open(s.path(id))
 	if err != nil {
+		s.release(c)
 		return nil, fmt.Errorf("raftlog: snapshot: %w", err)
 	}
-	c.readers++
-	return &snapshotReader{File: f, of: c, from: s}, nil
+	return &snapshotReader{File: f, is: is, of: c, from: s}, nil
+}
+
+// release takes a reader of c's away. If c waits for that only, its file goes; while a snapshot is being written, with the end of that.
+func (s *snapshots) release(c *checkpoint) {
+	s.mu.Lock()
+	c.readers--
+	over := c.readers == 0 && slices.Contains(s.left, c)
+	s.mu.Unlock()
+	if over && s.writing.TryLock() {
+		defer s.writing.Unlock()
+		s.sweep()
+	}
 }
 
 type snapshotReader struct {
 	vfs.File
+	is   checkpoint // as it was when the reader was opened
 	of   *checkpoint
 	from *snapshots
 	once sync.Once
 }
 
 // Size is the file's length.
-func (r *snapshotReader) Size() int64 { return r.of.row.Size }
+func (r *snapshotReader) Size() int64 { return r.is.row.Size }
 
 func (r *snapshotReader) Close() (err error) {
 	r.once.Do(func() {
 		err = r.File.Close()
-		r.from.mu.Lock()
-		defer r.from.mu.Unlock()
-		r.of.readers--
-		// A kept snapshot may have the same name again: then the file is that one's.
-		if r.of.gone && r.from.find(r.of.id) == nil {
-			r.from.removeFile(r.of)
-		}
+		r.from.release(r.of)
 	})
 	return err
 }
 
-// newest and oldest return the ends of what is kept; ok is false while there is none.
+// newest returns the newest kept snapshot; ok is false while there is none.
 func (s *snapshots) newest() (c checkpoint, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -303,6 +338,17 @@ func (s *snapshots) newest() (c checkpoint, ok bool) {
 	return *s.kept[len(s.kept)-1], true
 }
 
+// withID returns the kept snapshot with that id.
+func (s *snapshots) withID(id records.SnapshotID) (c checkpoint, ok bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if found := s.find(id); found != nil {
+		return *found, true
+	}
+	return c, false
+}
+
+// all returns the kept snapshots, oldest first.
 func (s *snapshots) all() []checkpoint {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -397,10 +443,7 @@ func (w *sink) begin() error {
 	}
 	w.id = id
 	s := w.to
-	s.mu.Lock()
-	same := s.find(id)
-	s.mu.Unlock()
-	if same != nil && s.verify(same) == nil {
+	if same, ok := s.withID(id); ok && s.verify(same) == nil {
 		w.reuse = true
 		w.row.Size, w.row.CRC32C = same.row.Size, same.row.CRC32C
 		return nil
@@ -423,9 +466,19 @@ func (w *sink) Close() error {
 	if len(w.head) < preambleLen {
 		return fmt.Errorf("raftlog: a snapshot of %d bytes", len(w.head))
 	}
+	fail := func(err error) error {
+		return fmt.Errorf("raftlog: finish snapshot %s: %w", w.id.FileName(), errors.Join(err, w.Cancel()))
+	}
 	if !w.reuse {
 		if err := w.finish(); err != nil {
-			return fmt.Errorf("raftlog: finish snapshot %s: %w", w.id.FileName(), errors.Join(err, w.Cancel()))
+			return fail(err)
+		}
+	}
+	w.to.writing.Lock()
+	defer w.to.writing.Unlock()
+	if !w.reuse {
+		if err := w.name(); err != nil {
+			return fail(err)
 		}
 		w.row.CRC32C = w.sum
 	}
@@ -433,6 +486,7 @@ func (w *sink) Close() error {
 	return w.to.add(&checkpoint{id: w.id, row: w.row})
 }
 
+// finish makes the file whole and durable.
 func (w *sink) finish() error {
 	if err := w.buf.Flush(); err != nil {
 		return err
@@ -444,12 +498,15 @@ func (w *sink) finish() error {
 		return err
 	}
 	w.file = nil
-	s := w.to
-	if s.fs == vfs.Default {
-		if err := os.Chmod(w.part, 0o400); err != nil {
-			return err
-		}
+	if w.to.fs == vfs.Default {
+		return os.Chmod(w.part, 0o400)
 	}
+	return nil
+}
+
+// name gives the file the snapshot's name. The caller holds writing: the file of an older snapshot with that name may be about to go.
+func (w *sink) name() error {
+	s := w.to
 	if err := s.fs.Rename(w.part, s.path(w.id)); err != nil {
 		return err
 	}
@@ -474,28 +531,30 @@ func (w *sink) Cancel() error {
 }
 
 // add makes c the newest snapshot and forgets those that are too many. If the log does not hold what c closes with, the
-// snapshot came from a leader that is ahead of us: the log begins anew at c, in the same write as the row.
+// snapshot came from a leader that is ahead of us: the log begins anew at c, in the same write as the row. The caller holds writing.
 func (s *snapshots) add(c *checkpoint) error {
 	row, err := json.Marshal(c.row)
 	if err != nil {
 		return err
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	if err := s.store.startAt(c.row.Index, c.row.Term, snapshotKey(c.id.FileName()), row); err != nil {
 		return err
 	}
+	s.mu.Lock()
 	if same := s.find(c.id); same != nil {
 		same.row = c.row // readers of the file stay counted
 	} else {
 		s.kept = append(s.kept, c)
 	}
-	for len(s.kept) > snapshotsToKeep {
-		if err := s.remove(s.kept[0]); err != nil {
+	tooMany := slices.Clone(s.kept[:max(0, len(s.kept)-snapshotsToKeep)])
+	s.mu.Unlock()
+	for _, old := range tooMany {
+		if err := s.remove(old); err != nil {
 			return err
 		}
 	}
 	s.protect()
+	s.sweep()
 	return nil
 }
 

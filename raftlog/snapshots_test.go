@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -194,6 +195,128 @@ func TestSnapshotBeingReadStays(t *testing.T) {
 		t.Fatal(err, m.state)
 	}
 	r.Close()
+	if names := snapshotFiles(t, fs, "d"); len(names) != 2 {
+		t.Fatal(names)
+	}
+}
+
+// TestSnapshotsAreFoundWhileTheDiskIsWaitedFor: brokers ask for the newest one with every Fetch, and may not wait for the disk.
+func TestSnapshotsAreFoundWhileTheDiskIsWaitedFor(t *testing.T) {
+	var armed atomic.Bool
+	waits, goesOn := make(chan struct{}), make(chan struct{})
+	n := openNode(t, errorfs.Wrap(vfs.NewMem(), errorfs.InjectorFunc(func(op errorfs.Op) error {
+		switch op.Kind {
+		case errorfs.OpFileSync, errorfs.OpFileSyncData, errorfs.OpFileSyncTo:
+			if armed.Load() {
+				waits <- struct{}{}
+				<-goesOn
+			}
+		}
+		return nil
+	})), "d")
+	n.lead()
+	for i := range 2 {
+		n.set("a", fmt.Sprint(i))
+		n.snapshot()
+	}
+	n.set("a", "more")
+	armed.Store(true)
+	done := make(chan error, 1)
+	go func() { done <- n.Snapshot() }()
+	look := func() error {
+		_, newest := n.LatestSnapshot()
+		id, oldest := n.OldestSnapshot()
+		if !newest || !oldest {
+			return errors.New("there is no snapshot")
+		}
+		r, err := n.OpenSnapshot(id)
+		if err != nil {
+			return err
+		}
+		return r.Close()
+	}
+	for syncs := 0; ; syncs++ {
+		select {
+		case <-waits:
+			looked := make(chan error, 1)
+			go func() { looked <- look() }()
+			select {
+			case err := <-looked:
+				if err != nil {
+					t.Error(err)
+				}
+			case <-time.After(20 * time.Second):
+				t.Error("a reader waits for sync", syncs)
+			}
+			goesOn <- struct{}{}
+		case err := <-done:
+			if err != nil || syncs < 4 { // the file, its directory, the new row, the old row
+				t.Fatal(syncs, err)
+			}
+			armed.Store(false)
+			return
+		}
+	}
+}
+
+// TestSnapshotTakenAgainWhileItIsRead: what a reader has been told of it stays. The race detector sees more of this than the test does.
+func TestSnapshotTakenAgainWhileItIsRead(t *testing.T) {
+	n := openNode(t, vfs.NewMem(), "d")
+	n.lead()
+	n.set("a", "1")
+	id := n.snapshot()
+	r, err := n.OpenSnapshot(id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	stop := make(chan struct{})
+	var reading sync.WaitGroup
+	reading.Go(func() {
+		for size := r.Size(); ; {
+			select {
+			case <-stop:
+				return
+			default:
+			}
+			meta, again, err := n.snapshots.Open(id.FileName())
+			if err != nil || r.Size() != size || meta.Size != size+preambleLen || again.Close() != nil {
+				t.Error(err, meta, r.Size(), size)
+				return
+			}
+		}
+	})
+	for range 20 {
+		if err := call(n.Barrier); err != nil {
+			t.Fatal(err)
+		}
+		if again := n.snapshot(); again != id {
+			t.Fatal(again)
+		}
+	}
+	close(stop)
+	reading.Wait()
+	r.Close()
+}
+
+// TestReaderThatIsDoneWhileASnapshotIsWrittenLeavesNothing: it does not wait for that one; its file goes when that one is there.
+func TestReaderThatIsDoneWhileASnapshotIsWrittenLeavesNothing(t *testing.T) {
+	fs := vfs.NewMem()
+	n := openNode(t, fs, "d")
+	n.lead()
+	n.set("a", "first")
+	r, err := n.OpenSnapshot(n.snapshot())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		n.set("a", "x")
+		n.snapshot()
+	}
+	n.snapshots.writing.Lock()
+	r.Close()
+	n.snapshots.writing.Unlock()
+	n.set("a", "x")
+	n.snapshot()
 	if names := snapshotFiles(t, fs, "d"); len(names) != 2 {
 		t.Fatal(names)
 	}
