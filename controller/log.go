@@ -50,7 +50,8 @@ type Log interface {
 		Size() int64
 	}, error)
 	// Progress tells, while this node leads, how far every member of the quorum is: voters and those that are about to become
-	// voters, this node included. The times are zero for who has not answered in this term, and then end is 0.
+	// voters, this node included. Of what is committed, the member has everything below end; that is at least StartOffset, and 0 as
+	// long as nothing that it answered in this term says what it has. The times are zero for who has not answered in this term.
 	Progress(func(id int32, directory records.UUID, voter bool, end int64, answered, caughtUp time.Time))
 	// AddVoter lets the node that runs at an address under this id and directory id into the quorum and returns when that is
 	// committed; it votes later, once it has caught up. The error is fs.ErrInvalid if asking again is of no use.

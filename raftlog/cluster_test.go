@@ -223,6 +223,34 @@ func TestThreeNodesReplicateAndFailOver(t *testing.T) {
 	})
 }
 
+// TestWhoHasNothingIsNotSaidToHaveSome: an answer that is no success says nothing of what a follower has, however far this log's start is.
+func TestWhoHasNothingIsNotSaidToHaveSome(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(t)
+		l := c.leader(0, 1, 2)
+		for i := range 2 {
+			l.set("a", fmt.Sprint(i))
+			l.snapshot()
+		}
+		c.converge()
+		if l.StartOffset() == 0 {
+			t.Fatal("the log begins at its beginning: this tests nothing")
+		}
+		empty := c.others(l)[0]
+		c.stop(empty)
+		term, _ := l.Leading()
+		l.peers.mu.Lock()
+		delete(l.peers.known, c.ids[empty].ID)
+		l.peers.mu.Unlock()
+		l.peers.answered(c.ids[empty].ID, time.Now(), &raft.AppendEntriesRequest{Term: uint64(term), PrevLogEntry: 9}, &raft.AppendEntriesResponse{})
+		l.Progress(func(node int32, _ records.UUID, _ bool, end int64, answered, _ time.Time) {
+			if node == int32(empty+1) && (end != 0 || answered.IsZero()) {
+				t.Errorf("it is at %d, and answered at %v", end, answered)
+			}
+		})
+	})
+}
+
 func TestIsolatedLeaderCommitsNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCluster(t)

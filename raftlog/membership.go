@@ -198,9 +198,10 @@ func (l *Log) awaitLeaderAfter(term int32) (heard bool) {
 	return false
 }
 
-// Progress tells how far every member of the quorum is, this node included: it has everything below end, when it last answered,
-// and when it last had all there was. The times are zero for who has not answered in this term. Only meaningful while
-// this node leads.
+// Progress tells how far every member of the quorum is, voter or not yet, this node included. end is an offset: of what is committed, the
+// member is known to have everything below it. It is at least this log's start, also for a member that lacks some of what has been compacted
+// here; and it is 0 as long as nothing that the member has answered in this term says what it has. answered is when it last answered, caughtUp when it
+// was last asked with an answer that it had all there was; zero if it never has in this term. Only meaningful while this node leads.
 func (l *Log) Progress(tell func(node int32, directory records.UUID, voter bool, end int64, answered, caughtUp time.Time)) {
 	members, _ := l.membership()
 	for _, s := range members.Servers {
@@ -215,6 +216,10 @@ func (l *Log) Progress(tell func(node int32, directory records.UUID, voter bool,
 			continue
 		}
 		p, _ := l.peers.get(s.ID)
-		tell(node, directory, voter, l.offsets.endAt(p.match), p.answered, p.caughtUp)
+		end := int64(0)
+		if p.match > 0 {
+			end = l.offsets.endAt(p.match)
+		}
+		tell(node, directory, voter, end, p.answered, p.caughtUp)
 	}
 }

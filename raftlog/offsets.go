@@ -132,7 +132,8 @@ func (o *offsets) epochEnd(epoch int32) (found int32, end int64, ok bool) {
 	return o.epochs[i].epoch, end, true
 }
 
-// endAt returns the end offset of the last visible batch at or below a raft index: how far somebody is who has that entry.
+// endAt returns the end offset of the last visible batch at or below a raft index, the log's start if there is none: how far somebody is who
+// has that entry.
 func (o *offsets) endAt(index uint64) int64 {
 	o.mu.RLock()
 	defer o.mu.RUnlock()
