@@ -171,7 +171,7 @@ func (l *Log) awaitVoters() error {
 	if err != nil {
 		return err
 	}
-	if _, err := l.store.Get(keyBegun); err != errNotFound {
+	if _, err := l.store.get(keyBegun); err != errNotFound {
 		return err
 	}
 	changed := make(chan struct{}, 1)
@@ -183,7 +183,7 @@ func (l *Log) awaitVoters() error {
 		missing := l.notVoting(listed)
 		if 2*len(missing) < len(listed) {
 			l.logger.Info("raftlog: a majority of the listed voters votes", "cluster", l.identity.cluster, "missing", idsText(missing))
-			return l.store.Set(keyBegun, []byte{1})
+			return l.store.set(keyBegun, []byte{1})
 		}
 		select {
 		case <-changed:

@@ -71,13 +71,13 @@ func (l *Log) join() error {
 	if !l.identity.joined {
 		return nil
 	}
-	if _, err := l.store.Get(keyLetIn); err != errNotFound {
+	if _, err := l.store.get(keyLetIn); err != errNotFound {
 		return err
 	}
 	last, _ := l.store.LastIndex()
 	switch {
 	case l.config.Wait:
-		return l.store.Set(keyLetIn, []byte{waitsToBeAdded})
+		return l.store.set(keyLetIn, []byte{waitsToBeAdded})
 	case last > 0 && !l.config.joining():
 		return nil // perhaps the log says that it is a member
 	case !l.config.joining():
@@ -88,7 +88,7 @@ func (l *Log) join() error {
 		return err
 	}
 	l.logger.Info("raftlog: let into the quorum; this node votes once it has caught up", "cluster", l.identity.cluster)
-	return l.store.Set(keyLetIn, []byte{wasLetIn})
+	return l.store.set(keyLetIn, []byte{wasLetIn})
 }
 
 func (l *Log) peerNames() (names []string) {

@@ -197,12 +197,12 @@ func (s *snapshots) verify(c checkpoint) error {
 	return nil
 }
 
-// remove forgets c: its row, then its file unless somebody is reading it. The caller holds writing, or is alone.
+// remove forgets c: its row, then its file unless somebody is reading it. The caller holds writing, on one of raft's goroutines, or is alone.
 func (s *snapshots) remove(c *checkpoint) error {
 	b := s.store.db.NewBatch()
 	must(b.Delete(snapshotKey(c.id.FileName()), nil))
 	if err := s.store.commit(b, "forget snapshot "+c.id.FileName()); err != nil {
-		return err
+		return s.store.stop(err)
 	}
 	s.mu.Lock()
 	s.kept = slices.DeleteFunc(s.kept, func(k *checkpoint) bool { return k == c })

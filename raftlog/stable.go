@@ -31,17 +31,45 @@ func (s *store) Set(key, value []byte) error {
 		s.mu.Unlock()
 	}
 	must(b.Set(stableKey(key), value, nil))
-	return s.commit(b, "store "+string(key))
+	return s.stop(s.commit(b, "store "+string(key)))
+}
+
+// set is Set of what is not raft's. A write that fails ends the goroutine that has made it (logger.go), so it has one of its own.
+func (s *store) set(key, value []byte) error {
+	b := s.db.NewBatch()
+	must(b.Set(stableKey(key), value, nil))
+	what := "store " + string(key)
+	outcome := make(chan error, 1)
+	go func() {
+		err := fmt.Errorf("raftlog: %s: the database failed", what)
+		defer func() { outcome <- err }()
+		err = s.commit(b, what)
+	}()
+	return <-outcome
 }
 
 // Get implements raft.StableStore.
 func (s *store) Get(key []byte) ([]byte, error) {
+	value, err := s.get(key)
+	if err != nil && err != errNotFound {
+		return nil, s.stop(err)
+	}
+	return value, err
+}
+
+// get is Get of what is not raft's.
+func (s *store) get(key []byte) ([]byte, error) {
+	done, err := s.use()
+	if err != nil {
+		return nil, err
+	}
+	defer done()
 	value, closer, err := s.db.Get(stableKey(key))
 	if errors.Is(err, pebble.ErrNotFound) {
 		return nil, errNotFound
 	}
 	if err != nil {
-		return nil, s.stop(fmt.Errorf("raftlog: read %s: %w", key, err))
+		return nil, s.fail(fmt.Errorf("raftlog: read %s: %w", key, err))
 	}
 	defer closer.Close()
 	return append([]byte{}, value...), nil
@@ -71,7 +99,7 @@ func (s *store) SetUint64(key []byte, v uint64) error {
 	b := s.db.NewBatch()
 	must(b.Set(stableKey(key), binary.BigEndian.AppendUint64(nil, v), nil))
 	if err := s.commit(b, "store "+string(key)); err != nil {
-		return err
+		return s.stop(err)
 	}
 	if string(key) == "CurrentTerm" {
 		s.mu.Lock()
@@ -99,7 +127,7 @@ func (s *store) GetUint64(key []byte) (uint64, error) {
 		return 0, err
 	}
 	if len(value) != 8 {
-		return 0, s.stop(fmt.Errorf("raftlog: %s is damaged: %d bytes", key, len(value)))
+		return 0, s.stop(s.fail(fmt.Errorf("raftlog: %s is damaged: %d bytes", key, len(value))))
 	}
 	return binary.BigEndian.Uint64(value), nil
 }

@@ -37,9 +37,10 @@ import (
 // Writing: raft's main goroutine stores entries, terms and votes; its snapshot goroutine trims the log and writes
 // snapshot rows. Every write that raft relies on is one synced Pebble batch. The first write that fails ends the store:
 // it is reported once, never retried (what an fsync failed to write may be gone from the page cache, and the next fsync
-// would succeed without it), and the raft goroutine that made it does not go on.
+// would succeed without it), and the raft goroutine that made it does not go on. What this package itself reads or writes
+// beside raft gives the error to its caller: entry, get, set and read.
 //
-// Reading is safe from any goroutine.
+// Reading is safe from any goroutine, also when the store has been closed: that is ErrClosed then. Only scan is for who knows that it is open.
 type store struct {
 	db     *pebble.DB
 	onFail func(error)  // told of the first failure after Open
@@ -52,7 +53,7 @@ type store struct {
 
 	writing sync.Mutex // held over one synced write
 
-	// raft does not wait for the goroutine that tells its metrics how old the log is, every ten seconds: it may read after the end.
+	// Who reads may do so after the end: whoever serves a request, and the goroutine that tells raft's metrics how old the log is.
 	using       sync.RWMutex
 	closed      bool
 	mu          sync.Mutex
@@ -184,6 +185,16 @@ func (s *store) close() error {
 	return s.db.Close()
 }
 
+// use keeps the database open until done is called.
+func (s *store) use() (done func(), err error) {
+	s.using.RLock()
+	if s.closed {
+		s.using.RUnlock()
+		return nil, ErrClosed
+	}
+	return s.using.RUnlock, nil
+}
+
 // commit writes b and waits for the disk. No write begins before the one before it is durable: that is what lets
 // waltail.go tell damage from a torn write.
 func (s *store) commit(b *pebble.Batch, what string) error {
@@ -191,14 +202,14 @@ func (s *store) commit(b *pebble.Batch, what string) error {
 	s.writing.Lock()
 	defer s.writing.Unlock()
 	if s.failed.Load() {
-		return s.stop(errors.New("raftlog: an earlier write failed"))
+		return errors.New("raftlog: an earlier write failed")
 	}
 	s.syncs.Add(1)
 	if err := s.db.Apply(b, syncWrites); err != nil {
-		return s.stop(fmt.Errorf("raftlog: %s: %w", what, err))
+		return s.fail(fmt.Errorf("raftlog: %s: %w", what, err))
 	}
 	if s.failed.Load() { // Pebble reports a failed write to its logger and then answers nil
-		return s.stop(fmt.Errorf("raftlog: %s: the database failed", what))
+		return fmt.Errorf("raftlog: %s: the database failed", what)
 	}
 	return nil
 }
@@ -228,21 +239,33 @@ func (s *store) waited() time.Duration {
 
 // GetLog implements raft.LogStore.
 func (s *store) GetLog(index uint64, l *raft.Log) error {
-	s.using.RLock()
-	defer s.using.RUnlock()
-	if s.closed {
-		return raft.ErrLogNotFound
+	err := s.entry(index, l)
+	switch err {
+	case nil, raft.ErrLogNotFound:
+		return err
+	case ErrClosed:
+		return raft.ErrLogNotFound // what raft asks for after its end does not matter
 	}
+	return s.stop(err)
+}
+
+// entry reads one entry, or says raft.ErrLogNotFound.
+func (s *store) entry(index uint64, l *raft.Log) error {
+	done, err := s.use()
+	if err != nil {
+		return err
+	}
+	defer done()
 	value, closer, err := s.db.Get(entryKey(index))
 	if errors.Is(err, pebble.ErrNotFound) {
 		return raft.ErrLogNotFound
 	}
 	if err != nil {
-		return s.stop(fmt.Errorf("raftlog: read entry %d: %w", index, err))
+		return s.fail(fmt.Errorf("raftlog: read entry %d: %w", index, err))
 	}
 	defer closer.Close()
 	if err := decodeEntry(index, value, l); err != nil {
-		return s.stop(err)
+		return s.fail(err)
 	}
 	return nil
 }
@@ -272,7 +295,7 @@ func (s *store) StoreLogs(logs []*raft.Log) error {
 		setEntry(b, l)
 	}
 	if err := s.commit(b, fmt.Sprintf("store entries %d to %d", logs[0].Index, logs[len(logs)-1].Index)); err != nil {
-		return err
+		return s.stop(err)
 	}
 	s.entries.Add(int64(len(logs)))
 	s.bytes.Add(int64(size))
@@ -288,6 +311,11 @@ func (s *store) StoreLogs(logs []*raft.Log) error {
 // read appends to out the payloads of the entries with these ascending indexes, one after another, as long as out stays
 // within maxBytes; the first one in any case. It returns how many it took.
 func (s *store) read(out []byte, indexes []uint64, maxBytes int) (_ []byte, taken int, err error) {
+	done, err := s.use()
+	if err != nil {
+		return out, 0, err
+	}
+	defer done()
 	defer func() {
 		if err != nil && err != raft.ErrLogNotFound {
 			s.fail(err)
@@ -436,7 +464,7 @@ func (s *store) DeleteRange(from, to uint64) error {
 	b := s.db.NewBatch()
 	must(b.DeleteRange(entryKey(from), entryKey(to+1), nil))
 	if err := s.commit(b, fmt.Sprintf("delete entries %d to %d", from, to)); err != nil {
-		return err
+		return s.stop(err)
 	}
 	s.mu.Lock()
 	switch {
@@ -454,7 +482,7 @@ func (s *store) DeleteRange(from, to uint64) error {
 // startAt stores key and value, and in the same write makes (index, term) the first entry of the log unless the log has
 // exactly that entry: a no-op that stands for all that an installed snapshot contains. Entries after it stay; raft
 // compares them with the leader's. Without it a follower that once led, with a tail nobody else has, would be asked for
-// the entry before the leader's first and never find it.
+// the entry before the leader's first and never find it. It runs on one of raft's goroutines.
 func (s *store) startAt(index, term uint64, key, value []byte) error {
 	b := s.db.NewBatch()
 	must(b.Set(key, value, nil))
@@ -464,12 +492,12 @@ func (s *store) startAt(index, term uint64, key, value []byte) error {
 	case err != nil && err != raft.ErrLogNotFound:
 		return errors.Join(err, b.Close())
 	case err == nil && have.Term == term:
-		return s.commit(b, "store "+string(key[1:]))
+		return s.stop(s.commit(b, "store "+string(key[1:])))
 	}
 	must(b.DeleteRange(entryKey(0), entryKey(index), nil))
 	setEntry(b, &raft.Log{Index: index, Term: term, Type: raft.LogNoop})
 	if err := s.commit(b, fmt.Sprintf("begin the log at entry %d", index)); err != nil {
-		return err
+		return s.stop(err)
 	}
 	s.mu.Lock()
 	s.first, s.last = index, max(s.last, index)
@@ -477,22 +505,22 @@ func (s *store) startAt(index, term uint64, key, value []byte) error {
 	return nil
 }
 
-// stop ends the store with its first error. The caller is one of raft's goroutines, which would answer a failed write
-// with a new election on the same disk, or with a panic: it does not go on. raft's deferred calls still answer whoever
+// stop ends the goroutine if there is an error, with which the store has failed. The caller is one of raft's goroutines, which would answer a
+// failed write with a new election on the same disk, or with a panic: it does not go on. raft's deferred calls still answer whoever
 // waits, and a shutdown still ends. While Open runs, the error is returned to it instead.
 func (s *store) stop(err error) error {
-	s.fail(err)
-	if s.opened.Load() {
+	if err != nil && s.opened.Load() {
 		runtime.Goexit()
 	}
 	return err
 }
 
 // fail marks the store as failed and reports the first reason.
-func (s *store) fail(err error) {
+func (s *store) fail(err error) error {
 	if !s.failed.Swap(true) && s.opened.Load() {
 		s.onFail(err)
 	}
+	return err
 }
 
 // must is for errors that only a misused Pebble batch can give.

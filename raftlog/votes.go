@@ -60,7 +60,7 @@ func (l *Log) lastEntry() (index, term uint64) {
 		return 0, 0
 	}
 	var e raft.Log
-	if err := l.store.GetLog(index, &e); err == nil {
+	if err := l.store.entry(index, &e); err == nil {
 		return index, e.Term
 	}
 	if c, ok := l.snapshots.newest(); ok && c.row.Index == index {
