@@ -26,7 +26,7 @@ func (l *Log) AddVoter(ctx context.Context, id int32, directory records.UUID, ad
 		return errNotLeading
 	}
 	if who != l.self {
-		if err := l.meet(who, address); err != nil {
+		if err := l.meet(ctx, who, address); err != nil {
 			return err
 		}
 	}
@@ -45,9 +45,9 @@ func (l *Log) AddVoter(ctx context.Context, id int32, directory records.UUID, ad
 var errNotLeading = errors.New("raftlog: this node does not lead")
 
 // meet sees to it that the server with this name answers at an address.
-func (l *Log) meet(who raft.ServerID, address string) error {
+func (l *Log) meet(ctx context.Context, who raft.ServerID, address string) error {
 	l.streams.reach(who, address, address) // wherever it was once
-	c, err := l.streams.Dial(target(who, raft.ServerAddress(address)), handshakeTimeout)
+	c, err := l.streams.connect(ctx, target(who, raft.ServerAddress(address)), handshakeTimeout)
 	if err != nil {
 		return err
 	}

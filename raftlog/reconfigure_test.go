@@ -1,6 +1,7 @@
 package raftlog
 
 import (
+	"context"
 	"errors"
 	"os"
 	"slices"
@@ -90,6 +91,23 @@ func TestNodeThatWaitsIsAddedByHand(t *testing.T) {
 		}
 		l.set("a", "1")
 		c.converge()
+	})
+}
+
+// TestNodeThatDoesNotAnswerIsNotWaitedForLonger than whoever adds it has said.
+func TestNodeThatDoesNotAnswerIsNotWaitedForLonger(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := growing(t)
+		l, n := c.nodes[0], c.waiting(1, 0)
+		thaw := c.net.freeze(address(1))
+		defer thaw()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		start := time.Now()
+		err := l.AddVoter(ctx, 2, n.DirectoryID(), address(1))
+		if took := time.Since(start); err == nil || took != time.Second {
+			t.Fatal(took, err)
+		}
 	})
 }
 

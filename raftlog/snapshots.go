@@ -119,7 +119,10 @@ func readSnapshots(fs vfs.FS, dir string, store *store, logger *slog.Logger) (s 
 		name := string(it.Key()[1:])
 		c := &checkpoint{}
 		id, ok := records.ParseSnapshotFileName(name)
-		if err := json.Unmarshal(it.Value(), &c.row); err != nil || !ok {
+		if !ok {
+			return nil, nil, errors.Join(fmt.Errorf("raftlog: the database has a row of a snapshot %q, which is no name of one", name), it.Close())
+		}
+		if err := json.Unmarshal(it.Value(), &c.row); err != nil {
 			return nil, nil, errors.Join(fmt.Errorf("raftlog: the row of snapshot %s is damaged: %w", name, err), it.Close())
 		}
 		c.id = id

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 	"github.com/hashicorp/raft"
@@ -402,6 +403,15 @@ func TestNoGoodSnapshotLeft(t *testing.T) {
 		rewrite(t, fs, "d/"+metadataDir+"/"+name, nil)
 	}
 	if _, err := tryOpen(t, fs, "d"); err == nil || !strings.Contains(err.Error(), "no good snapshot") {
+		t.Fatal(err)
+	}
+}
+
+func TestRowOfNoSnapshotIsNamed(t *testing.T) {
+	fs := vfs.NewMem()
+	openNode(t, fs, "d").Close()
+	edit(t, fs, "d", func(db *pebble.DB) { must(db.Set(snapshotKey("notes.txt"), []byte("{}"), nil)) })
+	if _, err := tryOpen(t, fs, "d"); err == nil || !strings.Contains(err.Error(), `"notes.txt"`) || strings.Contains(err.Error(), "%!") {
 		t.Fatal(err)
 	}
 }

@@ -130,6 +130,14 @@ func (s *streams) Accept() (net.Conn, error) {
 
 // Dial implements raft.StreamLayer. address is a target.
 func (s *streams) Dial(address raft.ServerAddress, timeout time.Duration) (net.Conn, error) {
+	return s.connect(context.Background(), address, timeout)
+}
+
+// connect is Dial that ends with ctx, too.
+func (s *streams) connect(ctx context.Context, address raft.ServerAddress, timeout time.Duration) (net.Conn, error) {
+	ctx, end := context.WithCancel(ctx)
+	defer end()
+	defer context.AfterFunc(s.ctx, end)()
 	id, addr, ok := splitTarget(address)
 	if !ok {
 		return nil, fmt.Errorf("raftlog: %q names no server", address)
@@ -138,14 +146,15 @@ func (s *streams) Dial(address raft.ServerAddress, timeout time.Duration) (net.C
 		return nil, fmt.Errorf("raftlog: dial %s: this node was given no dialer", addr)
 	}
 	at := s.where(id, addr)
-	ctx, cancel := context.WithTimeout(s.ctx, timeout)
+	dialing, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	conn, err := s.dial(ctx, at)
+	conn, err := s.dial(dialing, at)
 	if err != nil {
 		s.forget(id, at)
 		return nil, fmt.Errorf("raftlog: dial node %s: %w", id, err)
 	}
 	c := s.track(conn)
+	defer context.AfterFunc(ctx, func() { c.Close() })()
 	hi := *s.self.Load()
 	hi.to = id
 	if err := dialHandshake(c, hi); err != nil {
