@@ -87,14 +87,7 @@ func (f *fsm) ApplyBatch(logs []*raft.Log) []any {
 
 // next returns the batches that count from a command entry on; none if its own is held back.
 func (f *fsm) next(l *raft.Log) ([]placed, error) {
-	b, rest, err := records.ParseBatch(l.Data)
-	if err == nil && len(rest) > 0 {
-		err = fmt.Errorf("%d bytes behind the batch", len(rest))
-	}
-	n := 0
-	if err == nil {
-		n, err = f.seq.Next(b, int32(l.Term))
-	}
+	b, n, err := f.seq.NextIn(l.Data, int32(l.Term))
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrDropped, err)
 	}

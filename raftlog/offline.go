@@ -189,9 +189,7 @@ func (s *Stopped) sequence(f func(e Entry, counts int, data []byte) error) error
 		switch kind {
 		case raft.LogCommand:
 			e.Kind = KindBatch
-			if e.Batch, _, e.Dropped = records.ParseBatch(data); e.Dropped == nil {
-				counts, e.Dropped = seq.Next(e.Batch, e.Term)
-			}
+			e.Batch, counts, e.Dropped = seq.NextIn(data, e.Term)
 			if e.Dropped == nil {
 				e.Offset = e.Batch.BaseOffset()
 			}

@@ -372,11 +372,9 @@ func checkLog(dir string, s *store, kept *snapshots) error {
 		if index <= base.row.Index || kind != raft.LogCommand {
 			return nil
 		}
-		b, _, err := records.ParseBatch(data)
-		if err != nil {
+		if _, _, err := seq.NextIn(data, int32(term)); err != nil && !errors.Is(err, records.ErrNotNext) { // what is dropped is no damage
 			return fmt.Errorf("entry %d is damaged: %w", index, err)
 		}
-		_, _ = seq.Next(b, int32(term)) // what is dropped is no damage
 		return nil
 	})
 	if err != nil {
@@ -400,11 +398,7 @@ func (l *Log) index(c checkpoint) error {
 		if kind != raft.LogCommand {
 			return nil
 		}
-		b, _, err := records.ParseBatch(data)
-		if err != nil {
-			return nil
-		}
-		n, err := seq.Next(b, int32(term))
+		b, n, err := seq.NextIn(data, int32(term))
 		if err != nil {
 			return nil
 		}

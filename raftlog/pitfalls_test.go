@@ -169,6 +169,31 @@ func TestOnlyWhatComesNextCounts(t *testing.T) {
 	n.Close()
 }
 
+// TestWhatDoesNotCountNeverDoes: not for who indexes the log at a start, nor for who reads it offline.
+func TestWhatDoesNotCountNeverDoes(t *testing.T) {
+	fs := vfs.NewMem()
+	n := openNode(t, fs, "d")
+	n.lead()
+	two := n.build("a", "1", config("b", "1")) // if they counted, the log would end further than by what comes in their place
+	if err := n.append(append(slices.Clone(two), 1, 2, 3)); !errors.Is(err, ErrDropped) {
+		t.Fatal(err)
+	}
+	n.set("a", "2")
+	id := n.snapshot()
+	n.Close()
+	s, err := openStopped(fs, "d")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s.EndOffset() != id.EndOffset || s.Dropped() != 1 {
+		t.Error(s.EndOffset(), s.Dropped())
+	}
+	s.Close()
+	if n = openNode(t, fs, "d"); n.EndOffset() != id.EndOffset {
+		t.Error(n.EndOffset())
+	}
+}
+
 // TestOutcomesComeInOrder: also those of batches that are refused on the spot, and of barriers among them; and never
 // inside the call.
 func TestOutcomesComeInOrder(t *testing.T) {

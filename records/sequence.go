@@ -68,6 +68,20 @@ func (s *Sequence) Next(b Batch, term int32) (counts int, err error) {
 	return counts, nil
 }
 
+// NextIn is Next for the batch that was agreed on as these bytes, which it returns too, whether it counts or not. They are one batch and
+// nothing else: with bytes behind it, it is not next. Any other error than ErrNotNext means that they are no batch; it does not count either.
+func (s *Sequence) NextIn(data []byte, term int32) (b Batch, counts int, err error) {
+	b, rest, err := ParseBatch(data)
+	switch {
+	case err != nil:
+		return nil, 0, err
+	case len(rest) > 0:
+		return b, 0, fmt.Errorf("%w: there are %d bytes behind it", ErrNotNext, len(rest))
+	}
+	counts, err = s.Next(b, term)
+	return b, counts, err
+}
+
 // Holding reports whether batches are held back. Who starts from a snapshot knows nothing of them, so none may be
 // taken now.
 func (s *Sequence) Holding() bool { return s.held.batches > 0 }

@@ -1,7 +1,9 @@
 package records
 
 import (
+	"bytes"
 	"errors"
+	"slices"
 	"testing"
 )
 
@@ -68,6 +70,30 @@ func TestSequenceTakesWhatComesNextAndNothingElse(t *testing.T) {
 	restored := Sequence{End: 500, Epoch: 3}
 	if _, err := restored.Next(data(500, 3), 3); err != nil {
 		t.Error(err)
+	}
+}
+
+func TestSequenceTakesOneBatchAndNothingElse(t *testing.T) {
+	b := NewBatchBuilder(0, 1, 0)
+	if err := b.AddControl(&LeaderChange{LeaderID: 1}); err != nil {
+		t.Fatal(err)
+	}
+	good := b.Batch()
+	var s Sequence
+	if got, n, err := s.NextIn(append(slices.Clone(good), 0), 1); !errors.Is(err, ErrNotNext) || n != 0 || !bytes.Equal(got, good) {
+		t.Error("with a byte behind it:", got, n, err)
+	}
+	if _, n, err := s.NextIn(good[:len(good)-1], 1); err == nil || errors.Is(err, ErrNotNext) || n != 0 {
+		t.Error("without its last byte:", n, err)
+	}
+	if s != (Sequence{}) {
+		t.Error("moved to", s)
+	}
+	if got, n, err := s.NextIn(good, 1); err != nil || n != 1 || !bytes.Equal(got, good) {
+		t.Error(got, n, err)
+	}
+	if got, _, err := s.NextIn(good, 1); !errors.Is(err, ErrNotNext) || !bytes.Equal(got, good) {
+		t.Error("once more:", got, err)
 	}
 }
 
