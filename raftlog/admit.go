@@ -267,11 +267,7 @@ func (l *Log) promote(seen *lag) {
 	}
 	members, index := l.membership()
 	for _, s := range members.Servers {
-		if s.Suffrage == raft.Voter {
-			continue
-		}
-		p, ok := l.peers.get(s.ID)
-		if !ok || p.match == 0 || time.Since(p.answered) > promotionLag || !seen.within(p.match) {
+		if s.Suffrage == raft.Voter || !l.hasCaughtUp(s.ID, seen) {
 			continue
 		}
 		if err := l.letVote(s, index); err != nil {
@@ -281,6 +277,12 @@ func (l *Log) promote(seen *lag) {
 		l.logger.Info("raftlog: a node has caught up and votes now", "node", string(s.ID))
 		return
 	}
+}
+
+// hasCaughtUp reports whether a member has answered lately, and has all that the log had not longer ago than promotionLag.
+func (l *Log) hasCaughtUp(id raft.ServerID, seen *lag) bool {
+	p, ok := l.peers.get(id)
+	return ok && p.match > 0 && time.Since(p.answered) <= promotionLag && seen.within(p.match)
 }
 
 // letVote makes a voter of a non-voter. raft hands the change to its followers first and counts the new voter's answers afterwards, so one that

@@ -80,7 +80,7 @@ func (f *fsm) ApplyBatch(logs []*raft.Log) []any {
 		f.log.tookOver(led.LeaderID, f.seq.Epoch)
 	}
 	if voters != nil {
-		f.log.setVoters(*voters, votersIndex)
+		f.log.setMembership(*voters, votersIndex)
 	}
 	return answers
 }
@@ -171,7 +171,7 @@ func (f *fsm) Restore(from io.ReadCloser) error {
 	if err := l.index(of); err != nil {
 		return err
 	}
-	l.setVoters(of.row.Configuration, of.row.ConfigurationIndex)
+	l.setMembership(of.row.Configuration, of.row.ConfigurationIndex)
 	l.advanced()
 	l.logger.Info("raftlog: restored a snapshot", "offset", id.EndOffset, "epoch", id.Epoch, slog.Uint64("index", of.row.Index))
 	return nil

@@ -145,7 +145,7 @@ func (l *Log) heard(id raft.ServerID, term uint64, addr []byte) {
 		return
 	}
 	if _, at, ok := splitTarget(raft.ServerAddress(addr)); ok {
-		l.reach(id, at)
+		l.rememberAddress(id, at)
 		l.mu.Lock()
 		l.heardFrom, l.heardAt = id, at
 		l.mu.Unlock()

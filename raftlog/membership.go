@@ -15,8 +15,8 @@ import (
 
 // The quorum as raft's committed configuration has it. The voters' records in the log only report it.
 
-// setVoters takes a committed configuration: from a snapshot, or from an entry in its turn.
-func (l *Log) setVoters(c raft.Configuration, index uint64) {
+// setMembership takes a committed configuration: from a snapshot, or from an entry in its turn.
+func (l *Log) setMembership(c raft.Configuration, index uint64) {
 	l.mu.Lock()
 	l.members, l.membersIndex = c, index
 	l.mu.Unlock()

@@ -129,7 +129,7 @@ func (l *Log) noteMove(who raft.ServerID, node int32, address string) joinAnswer
 		case !leads && leader != "":
 			return l.elsewhere()
 		}
-		l.reach(who, address)
+		l.rememberAddress(who, address)
 		if !leads {
 			return notNow("no leader is known")
 		}
@@ -138,10 +138,10 @@ func (l *Log) noteMove(who raft.ServerID, node int32, address string) joinAnswer
 	return refused("node %d with this directory is no member", node)
 }
 
-// reach remembers where a member is, if that is not where the configuration has it.
-func (l *Log) reach(id raft.ServerID, address string) {
+// rememberAddress remembers where a member is, if that is not where the configuration has it.
+func (l *Log) rememberAddress(id raft.ServerID, address string) {
 	for _, s := range l.raft.GetConfiguration().Configuration().Servers {
-		if s.ID == id && l.streams.reach(id, address, string(s.Address)) {
+		if s.ID == id && l.streams.remember(id, address, string(s.Address)) {
 			l.logger.Info("raftlog: a member has moved", "node", string(id), "from", string(s.Address), "to", address)
 			signal(l.membersChanged)
 		}
@@ -170,8 +170,7 @@ func (l *Log) leadMoved(seen *lag) (tried bool) {
 	}
 	for _, s := range l.moved() {
 		address := l.streams.where(s.ID, string(s.Address))
-		p, ok := l.peers.get(s.ID)
-		if s.Suffrage != raft.Voter || !ok || p.match == 0 || time.Since(p.answered) > promotionLag || !seen.within(p.match) {
+		if s.Suffrage != raft.Voter || !l.hasCaughtUp(s.ID, seen) {
 			continue
 		}
 		tried = true
@@ -180,7 +179,7 @@ func (l *Log) leadMoved(seen *lag) (tried bool) {
 			continue
 		}
 		l.logger.Info("raftlog: a member that has moved is to lead, and changes its address", "node", string(s.ID), "to", address)
-		if err := l.wait(l.raft.LeadershipTransferToServer(s.ID, s.Address)); err != nil {
+		if err := l.transferTo(s); err != nil {
 			l.logger.Warn("raftlog: leadership was not handed to a member that has moved", "node", string(s.ID), "err", err)
 		}
 		break

@@ -46,7 +46,7 @@ var errNotLeading = errors.New("raftlog: this node does not lead")
 
 // meet sees to it that the server with this name answers at an address.
 func (l *Log) meet(ctx context.Context, who raft.ServerID, address string) error {
-	l.streams.reach(who, address, address) // wherever it was once
+	l.streams.remember(who, address, address) // wherever it was once
 	c, err := l.streams.connect(ctx, target(who, raft.ServerAddress(address)), handshakeTimeout)
 	if err != nil {
 		return err

@@ -165,8 +165,8 @@ func (s *streams) connect(ctx context.Context, address raft.ServerAddress, timeo
 	return c, nil
 }
 
-// reach remembers that a server has moved from where the configuration has it, and says whether that is news.
-func (s *streams) reach(id raft.ServerID, at, from string) (news bool) {
+// remember notes that a server has moved from where the configuration has it, and says whether that is news.
+func (s *streams) remember(id raft.ServerID, at, from string) (news bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	was, known := s.moved[id]
