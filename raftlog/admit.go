@@ -50,7 +50,7 @@ func (l *Log) serveJoin(ctx context.Context, c net.Conn, who hello) {
 	default:
 		a = l.admit(ctx, who.from, req)
 	}
-	if a.outcome == joinRefused && req.what < joinHandOver {
+	if a.outcome == joinRefused && req.wantsIn() {
 		l.logger.Warn("raftlog: refused to let a node in", "node", string(who.from), "address", req.address, "why", a.why)
 	}
 	if _, err := c.Write(a.append(nil)); err != nil {

@@ -1,19 +1,15 @@
 package raftlog
 
 import (
-	"context"
 	"fmt"
 	"net"
 	"strconv"
-	"time"
-
-	"github.com/hashicorp/raft"
 
 	"yakt/records"
 )
 
-// What a tool asks of a node over a connection like a joiner's: who it is, and to hand leadership over. There is no Kafka API for
-// either. A tool is no server and gives an empty id.
+// What a tool asks of a node over a connection like a joiner's: who it is, and to hand leadership over (handover.go). There is no Kafka API
+// for either. A tool is no server and gives an empty id.
 
 // Identity is whose directory a node runs on.
 type Identity struct {
@@ -62,60 +58,6 @@ func AskHandover(c net.Conn, to int32) (Handover, error) {
 		h.Leader, _, err = splitServerID(a.leader)
 	}
 	return h, err
-}
-
-// handOverTo does what AskHandover asks for.
-func (l *Log) handOverTo(ctx context.Context, argument string) joinAnswer {
-	term, leads := l.Leading()
-	if !leads {
-		return l.elsewhere()
-	}
-	done, err := l.beginChange(ctx) // of the membership: raft refuses one meanwhile
-	if err != nil {
-		return notNow("%v", err)
-	}
-	defer done()
-	to, a := l.handOverCandidate(argument)
-	if to.ID == "" {
-		return a
-	}
-	l.logger.Info("raftlog: leadership is handed over, as asked", "to", string(to.ID))
-	if err := l.transferTo(to); err != nil {
-		return notNow("%v", err)
-	}
-	if !l.awaitLeaderAfter(term) {
-		return notNow("this node leads no longer, and the next leader is not known yet")
-	}
-	next := l.elsewhere()
-	if next.outcome == joinElsewhere {
-		next.outcome = joinDone
-	}
-	return next
-}
-
-// handOverCandidate is who is to lead next, or why there is none.
-func (l *Log) handOverCandidate(argument string) (raft.Server, joinAnswer) {
-	if argument == "" {
-		if to, ok := l.successor(); ok {
-			return to, joinAnswer{}
-		}
-		return raft.Server{}, notNow("no other voter answers that could take leadership over")
-	}
-	members, _ := l.membership()
-	for _, s := range members.Servers {
-		node, _, err := splitServerID(s.ID)
-		switch {
-		case err != nil || strconv.Itoa(int(node)) != argument || s.Suffrage != raft.Voter:
-			continue
-		case s.ID == l.self:
-			return raft.Server{}, refused("node %d leads already", node)
-		}
-		if p, ok := l.peers.get(s.ID); !ok || time.Since(p.answered) > recentAnswer {
-			return raft.Server{}, notNow("node %d does not answer", node)
-		}
-		return s, joinAnswer{}
-	}
-	return raft.Server{}, refused("node %s is no voter of the quorum", argument)
 }
 
 // String is ID:DIRECTORY.

@@ -214,7 +214,7 @@ func TestThreeNodesReplicateAndFailOver(t *testing.T) {
 			t.Fatal(got)
 		}
 		// Handing over is an epoch without a gap.
-		if err := call(l2.TransferLeadership); err != nil {
+		if err := l2.transfer(); err != nil {
 			t.Fatal(err)
 		}
 		l3 := c.leader(c.others(l2)...)

@@ -55,6 +55,15 @@ type joinAnswer struct {
 	cluster string // joinWaits only
 }
 
+// wantsIn reports whether a node asks to be in the quorum, or to be found there.
+func (r joinRequest) wantsIn() bool {
+	switch r.what {
+	case joinMayI, joinLetIn, joinStay, joinBegin, joinMoved:
+		return true
+	}
+	return false
+}
+
 func (r joinRequest) append(b []byte) []byte {
 	b = appendStrings(append(b, joinVersion, r.what), r.address)
 	if r.what == joinBegin {

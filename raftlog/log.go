@@ -10,20 +10,23 @@
 //	fsm.go          a committed entry: does it count, index it, deliver it
 //	offsets.go      offset ↔ raft index, and where each epoch begins
 //	leadership.go   who leads: raft's view, and the pair that brokers may be told
-//	membership.go   voters, their progress, handing leadership over
-//	store.go        raft's LogStore on Pebble; entry.go one entry's bytes; stable.go term and vote
+//	membership.go   voters and their progress
+//	handover.go     how a leader lets another voter lead
+//	votes.go        a vote for a candidate that this node has not heard of
+//	store.go        raft's LogStore on Pebble; entry.go one entry's bytes; stable.go term and vote; sync.go that writes are synced
 //	waltail.go      what can be told from a torn write
 //	snapshots.go    raft's SnapshotStore with Kafka's file names
-//	transport.go    between raft and its network transport; streams.go connections; handshake.go how one opens;
-//	                crowd.go how many may be about to
+//	transport.go    between raft and its network transport; reach.go what is for a follower that cannot be reached waits
+//	streams.go      connections; handshake.go how one opens; crowd.go how many may be about to
 //	peers.go        how far each follower is
 //	detector.go     a leader whose process has ended; stalled.go one that falls silent in the middle of a snapshot
 //	join.go         how an empty directory gets into a quorum; admit.go how the leader lets it; joinmessage.go what they say
 //	move.go         how a member gets another address
 //	begin.go        how a quorum that all its nodes were given as a list begins, once
-//	reconfigure.go  members added and removed by hand; ask.go how a tool finds out who is where, and has leadership handed over
+//	reconfigure.go  members added and removed by hand; ask.go how a tool finds out who is where, and asks for a hand-over
 //	chores.go       snapshots by size and age, the nearly full disk
 //	identity.go     meta.properties
+//	logger.go       raft's and Pebble's log lines
 //	offline.go      the directory of a node that does not run, for reading; recover.go makes that node all of the quorum
 //
 // Goroutines: raft's main one stores entries and votes; raft's FSM one applies; raft's snapshot one writes checkpoints;
@@ -76,8 +79,8 @@ type Config struct {
 	Machine      StateMachine
 	Peers        []Peer          // members of a quorum that an empty directory joins; none: it becomes a new cluster
 	Voters       []Peer          // instead of Peers: all who are to begin a quorum together, or to join it where it exists
-	Wait         bool            // an empty directory does not ask them to be let in: it waits to be added by hand
-	Context      context.Context // ends Open while it waits for them; nil: nothing does
+	Wait         bool            // an empty directory asks Peers only which cluster they are of: Open returns, and the node waits for AddVoter
+	Context      context.Context // ends Open, with an error, while it waits for Peers or Voters; nil: it waits for ever. Not used later
 	Logger       *slog.Logger
 	Fatal        func(error) // called once, on a goroutine of its own; the process must end
 
@@ -318,7 +321,7 @@ func (l *Log) OpenSnapshot(id records.SnapshotID) (interface {
 	return r, nil
 }
 
-// Metrics counts what was written since Open.
+// Metrics counts what was written since Open; for benchmarks.
 type Metrics struct {
 	Syncs   int64 // writes that waited for the disk
 	Entries int64 // raft entries in them, raft's own included

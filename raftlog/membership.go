@@ -1,7 +1,6 @@
 package raftlog
 
 import (
-	"errors"
 	"fmt"
 	"net"
 	"slices"
@@ -33,8 +32,9 @@ func (l *Log) membership() (raft.Configuration, uint64) {
 	return l.members, l.membersIndex
 }
 
-// Voters returns the voters of the quorum, by raft's committed configuration, with this node's own endpoint, and the
-// leader's, as they announce it themselves: that comes before the change of it is committed (move.go). A change of them is covered by Notify.
+// Voters returns the voters of the quorum, by raft's committed configuration and in its order. Each has one endpoint, Config.ListenerName at the
+// host and port that it advertises; this node's own, and the leader's, as they announce it themselves: that comes before the change of it
+// is committed (move.go). Those that do not vote yet are not among them. A change is covered by Notify.
 // A node outside of the quorum names the others that it has heard or been told of: whoever asks it is to find them.
 func (l *Log) Voters() []records.Voter {
 	members, _ := l.membership()
@@ -128,80 +128,11 @@ func (l *Log) soleVoter() bool {
 	return voters == 1 && self
 }
 
-// TransferLeadership hands leadership to the follower that is furthest, and calls done with nil once this node has let
-// go of it. Meanwhile what is appended is refused.
-func (l *Log) TransferLeadership(done func(error)) {
-	go func() {
-		if l.stopped() {
-			done(ErrClosed)
-			return
-		}
-		done(l.transfer())
-	}()
-}
-
-// transfer hands leadership over. raft's own choice may fall on a voter that is down; this takes one that has just answered.
-func (l *Log) transfer() error {
-	to, ok := l.successor()
-	if !ok {
-		return errors.New("raftlog: no other voter answers that could take leadership over")
-	}
-	return l.transferTo(to)
-}
-
-func (l *Log) transferTo(to raft.Server) error {
-	return l.wait(l.raft.LeadershipTransferToServer(to.ID, to.Address))
-}
-
-// successor is the voter that is furthest of those that have answered lately.
-func (l *Log) successor() (to raft.Server, ok bool) {
-	var best peer
-	for _, s := range l.raft.GetConfiguration().Configuration().Servers {
-		p, known := l.peers.get(s.ID)
-		if s.Suffrage != raft.Voter || s.ID == l.self || !known || time.Since(p.answered) > recentAnswer {
-			continue
-		}
-		if !ok || p.match > best.match {
-			to, best, ok = s, p, true
-		}
-	}
-	return to, ok
-}
-
-// recentAnswer is how long a follower counts as up after it has answered.
-const recentAnswer = time.Second
-
-// HandOver lets somebody else lead before this node stops, if somebody can, and returns when it is known to or after a second
-// or two. Close does it too; whoever serves requests does it before it stops serving them.
-func (l *Log) HandOver() {
-	term, leads := l.Leading()
-	if !leads || l.stopped() || l.soleVoter() {
-		return
-	}
-	if err := l.transfer(); err != nil {
-		l.logger.Warn("raftlog: leadership was not handed over before the stop", "err", err)
-		return
-	}
-	// This node's vote may be the one that the next leader needs: it stays until that one is heard.
-	l.awaitLeaderAfter(term)
-}
-
-// awaitLeaderAfter waits, for a second at most, until who leads next has been heard.
-func (l *Log) awaitLeaderAfter(term int32) (heard bool) {
-	ticker := time.NewTicker(5 * time.Millisecond)
-	defer ticker.Stop()
-	for start := time.Now(); time.Since(start) < recentAnswer; <-ticker.C {
-		if id, epoch := l.Leader(); id >= 0 && epoch > term {
-			return true
-		}
-	}
-	return false
-}
-
 // Progress tells how far every member of the quorum is, voter or not yet, this node included. end is an offset: of what is committed, the
 // member is known to have everything below it. It is at least this log's start, also for a member that lacks some of what has been compacted
-// here; and it is 0 as long as nothing that the member has answered in this term says what it has. answered is when it last answered, caughtUp when it
-// was last asked with an answer that it had all there was; zero if it never has in this term. Only meaningful while this node leads.
+// here; and it is 0 as long as nothing that the member has answered in this term says what it has. answered is when it last answered,
+// caughtUp when it was last asked and then answered that it had all there was; zero if it never has in this term. Only meaningful
+// while this node leads.
 func (l *Log) Progress(tell func(node int32, directory records.UUID, voter bool, end int64, answered, caughtUp time.Time)) {
 	members, _ := l.membership()
 	for _, s := range members.Servers {

@@ -111,7 +111,7 @@ func (s *storm) snapshot(i int) func() {
 
 func (s *storm) transfer(int) func() {
 	if l := s.leading(s.rng); l != nil {
-		_ = call(l.TransferLeadership) // may fail: what then holds is checked at the end
+		_ = l.transfer() // may fail: what then holds is checked at the end
 	}
 	return nil
 }

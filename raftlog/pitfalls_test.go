@@ -235,7 +235,7 @@ func TestOutcomesComeInOrder(t *testing.T) {
 	inside.Store(true)
 	n.Close()
 	inside.Store(false)
-	for _, f := range []func(func(error)){n.Barrier, n.Verify, n.TransferLeadership,
+	for _, f := range []func(func(error)){n.Barrier, n.Verify,
 		func(done func(error)) { n.Append(n.build("a", "late"), nil, done) }} {
 		if err := call(f); !errors.Is(err, ErrClosed) {
 			t.Fatal("after Close:", err)

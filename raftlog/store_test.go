@@ -68,7 +68,8 @@ func TestOpenReturnsTheErrorOfADiskThatFailsLate(t *testing.T) {
 						config.FS, config.Logger = fs, slog.New(armer{slog.DiscardHandler, c.when, &armed})
 					})
 				}()
-				if err := <-opened; err == nil || !strings.Contains(err.Error(), "the database failed") && !strings.Contains(err.Error(), "an earlier write failed") {
+				err := <-opened
+				if err == nil || !strings.Contains(err.Error(), "the database failed") && !strings.Contains(err.Error(), "an earlier write failed") {
 					t.Error(err)
 				}
 				other.Wait()

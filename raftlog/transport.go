@@ -26,7 +26,7 @@ import (
 //     has to stop, and then it sends, in the old term, what the log has by then, the next leader's entries and snapshots included. A follower that
 //     has not heard of the next term takes them, and may have a snapshot then that the next leader finds no way on from.
 //   - What is for a follower that cannot be reached waits until it can (reach.go).
-//   - A sole voter is told to stand for election at once.
+//   - A voter can be told to stand for election at once.
 //
 // Heartbeats do not take raft's fast path, which handles them on the connection's goroutine beside raft's main one: a
 // heartbeat of term T+1 in the instant in which the main goroutine counts the last vote for T would make it leader of
@@ -137,7 +137,8 @@ func leaderOf(request, response any) (leader raft.RPCHeader, term uint64, ok boo
 	return leader, 0, false
 }
 
-// electSelf makes raft stand for election now instead of after a second or two of silence. Only for a sole voter.
+// electSelf makes raft stand for election now instead of after a second or two of silence: for a sole voter, and for one that has found the
+// leader's process gone (detector.go).
 func (t *transport) electSelf() {
 	header := raft.RPCHeader{ProtocolVersion: raft.ProtocolVersionMax}
 	answer := make(chan raft.RPCResponse, 1)
