@@ -42,7 +42,9 @@ func checkCrash(t *testing.T, c crashImage, proposed []records.Batch) {
 	if c.acked > 0 && end < proposed[c.acked-1].EndOffset() {
 		t.Fatalf("%s: the log ends at %d and %d was acknowledged", c.what, end, proposed[c.acked-1].EndOffset())
 	}
+	n.snapMu.Lock() // or a snapshot moves the log's start while it is read
 	have := readAll(t, n.Log, 1<<20)
+	n.snapMu.Unlock()
 	have = have[:len(have)-1]
 	for len(proposed) > 0 && len(have) > 0 && proposed[0].BaseOffset() < have[0].BaseOffset() {
 		proposed = proposed[1:]

@@ -47,12 +47,14 @@ func TestOpenReturnsTheErrorOfADiskThatFailsLate(t *testing.T) {
 		t.Run(c.what, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				cl := noCluster(t, 2)
+				ctx, stop := context.WithCancel(t.Context())
 				var other sync.WaitGroup
 				if c.node == 0 {
 					other.Go(func() {
-						if _, err := cl.enterWith(1, c.config); err != nil {
-							t.Error(err)
-						}
+						_, _ = cl.enterWith(1, func(config *Config) { // it may be told that it was let in, or not any more
+							c.config(config)
+							config.Context = ctx
+						})
 					})
 				} else {
 					cl.mustEnter(0).lead()
@@ -72,6 +74,7 @@ func TestOpenReturnsTheErrorOfADiskThatFailsLate(t *testing.T) {
 				if err == nil || !strings.Contains(err.Error(), "the database failed") && !strings.Contains(err.Error(), "an earlier write failed") {
 					t.Error(err)
 				}
+				stop()
 				other.Wait()
 			})
 		})
