@@ -301,20 +301,25 @@ func walOf(t *testing.T, fs vfs.FS, dir string) (string, []byte) {
 			continue
 		}
 		p := dir + "/" + databaseDir + "/" + name
-		f, err := fs.Open(p)
-		if err != nil {
-			t.Fatal(err)
-		}
-		data, err := io.ReadAll(f)
-		f.Close()
-		if err != nil {
-			t.Fatal(err)
-		}
+		data := contentOf(t, fs, p)
 		if len(data) >= len(longest) {
 			path, longest = p, data
 		}
 	}
 	return path, longest
+}
+
+func contentOf(t *testing.T, fs vfs.FS, path string) []byte {
+	t.Helper()
+	f, err := fs.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	data, err := io.ReadAll(f)
+	if err := errors.Join(err, f.Close()); err != nil {
+		t.Fatal(err)
+	}
+	return data
 }
 
 func rewrite(t *testing.T, fs vfs.FS, path string, data []byte) {
@@ -539,4 +544,42 @@ func TestWhatCannotBeLookedAtIsNotAbsent(t *testing.T) {
 		t.Fatal(err)
 	}
 	refused(metadataDir, errorfs.OpList)
+}
+
+// TestDamagedTableIsToldInALine: Pebble finds it in the background while the node starts, and would end the process with pages of stack.
+func TestDamagedTableIsToldInALine(t *testing.T) {
+	fs := vfs.NewMem()
+	for range 2 { // what the first one has written, the second one makes a table of
+		n := openNode(t, fs, "d")
+		n.lead()
+		for i := range 200 {
+			n.set("a", strings.Repeat("x", 1000+i))
+		}
+		n.Close()
+	}
+	names, err := fs.List("d/raft")
+	if err != nil {
+		t.Fatal(err)
+	}
+	tables := 0
+	for _, name := range names {
+		if !strings.HasSuffix(name, ".sst") {
+			continue
+		}
+		tables++
+		data := contentOf(t, fs, "d/raft/"+name)
+		data[700] ^= 0xff
+		rewrite(t, fs, "d/raft/"+name, data)
+	}
+	if tables == 0 {
+		t.Fatalf("there is no table among %q", names)
+	}
+	for name, open := range map[string]func() error{
+		"Open":        func() error { _, err := tryOpen(t, fs, "d"); return err },
+		"OpenStopped": func() error { _, err := openStopped(fs, "d"); return err },
+	} {
+		if err := open(); err == nil || !strings.Contains(err.Error(), "damaged") || !strings.Contains(err.Error(), "empty directory") || strings.Count(err.Error(), "\n") > 1 {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
 }

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"os"
 	"path/filepath"
@@ -279,26 +278,12 @@ func flipLog(t *testing.T, fs vfs.FS, dir string) {
 			continue
 		}
 		path := fs.PathJoin(dir, name)
-		f, err := fs.Open(path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		text, err := io.ReadAll(f)
-		f.Close()
-		if err != nil || len(text) < 100 {
-			t.Fatal(len(text), err)
+		text := contentOf(t, fs, path)
+		if len(text) < 100 {
+			t.Fatal(len(text))
 		}
 		text[walSyncHeader+5] ^= 1
-		out, err := fs.Create(path, vfs.WriteCategoryUnspecified)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err = out.Write(text); err != nil {
-			t.Fatal(err)
-		}
-		if err := errors.Join(out.Sync(), out.Close()); err != nil {
-			t.Fatal(err)
-		}
+		rewrite(t, fs, path, text)
 		return
 	}
 	t.Fatal("no log")

@@ -47,7 +47,7 @@ func Open(config Config) (*Log, error) {
 	}
 	l.store.opened.Store(true)
 	if l.store.failed.Load() {
-		return nil, errors.Join(fmt.Errorf("raftlog: the database in %s failed at once", config.Dir), l.closeRaft(), l.closeDirectory())
+		return nil, errors.Join(fmt.Errorf("raftlog: the database failed at once: %w", *l.store.reason.Load()), l.closeRaft(), l.closeDirectory())
 	}
 	close(l.transport.ready)
 	l.early.Go(l.proposer)

@@ -479,6 +479,9 @@ func (w *sink) Close() error {
 	}
 	w.to.writing.Lock()
 	defer w.to.writing.Unlock()
+	if newest, ok := w.to.newest(); ok && w.row.Index < newest.row.Index {
+		return fail(fmt.Errorf("a newer one, %s, has come meanwhile", newest.id.FileName()))
+	}
 	if !w.reuse {
 		if err := w.name(); err != nil {
 			return fail(err)

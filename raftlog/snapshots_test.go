@@ -115,6 +115,37 @@ func TestSnapshotIsHandedToTheDiskAsItGrows(t *testing.T) {
 	}
 }
 
+// TestASnapshotThatIsOverthrownIsNotKept: what was begun here may end after a newer one of the leader's was installed. Kept, it would be the
+// newest, and the log would begin where nothing follows.
+func TestASnapshotThatIsOverthrownIsNotKept(t *testing.T) {
+	fs := vfs.NewMem()
+	n := openNode(t, fs, "d")
+	n.lead()
+	n.set("a", "1")
+	take := func(index uint64, offset int64) error {
+		to, err := n.snapshots.Create(1, index, 1, raft.Configuration{Servers: []raft.Server{{ID: n.self, Address: "node1:9093"}}}, 1, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := to.Write([]byte(preamble(records.SnapshotID{EndOffset: offset, Epoch: 1}) + "state")); err != nil {
+			t.Fatal(err)
+		}
+		return to.Close()
+	}
+	if err := take(200, 300); err != nil {
+		t.Fatal(err)
+	}
+	if err := take(100, 150); err == nil {
+		t.Error("it is kept")
+	}
+	newest, _ := n.LatestSnapshot()
+	first, _ := n.store.FirstIndex()
+	files, err := fs.List("d/__cluster_metadata-0")
+	if newest.EndOffset != 300 || first != 200 || err != nil || len(files) != 1 {
+		t.Errorf("the newest is %v, the log begins at %d, and there are %q, %v", newest, first, files, err)
+	}
+}
+
 // TestTwoSnapshotsAreKept and the log from the older one on: the log start moves there and not further.
 func TestTwoSnapshotsAreKept(t *testing.T) {
 	fs := vfs.NewMem()

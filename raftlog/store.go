@@ -49,7 +49,8 @@ type store struct {
 	slow   func()       // for tests, see Config
 	since  atomic.Int64 // unix ns: raft's main goroutine waits for the disk since then; 0: it does not
 	failed atomic.Bool
-	opened atomic.Bool // until Open has returned, errors are returned to it instead of ending the goroutine
+	reason atomic.Pointer[error] // the first one
+	opened atomic.Bool           // until Open has returned, errors are returned to it instead of ending the goroutine
 
 	writing sync.Mutex // held over one synced write
 
@@ -108,6 +109,11 @@ func (s *store) options(fs vfs.FS, dir string, lock *pebble.Lock, logger *slog.L
 				}
 				// A flush or compaction that fails would be tried again at once, for ever, and then writes would stall.
 				s.fail(fmt.Errorf("raftlog: the database in %s: %w", dir, err))
+			},
+			// Who reads is given the error, too. Without this Pebble calls Fatalf, with a page of stack.
+			DataCorruption: func(info pebble.DataCorruptionInfo) {
+				s.fail(fmt.Errorf("raftlog: %s is damaged: %w. This node must not vote with what is left in %s: start it with an empty directory, as a new member",
+					info.Path, info.Details, dir))
 			},
 		},
 		// A controller is idle most of its life and its log is short: what is written is read back soon, from the memtable.
@@ -517,7 +523,8 @@ func (s *store) stop(err error) error {
 
 // fail marks the store as failed and reports the first reason.
 func (s *store) fail(err error) error {
-	if !s.failed.Swap(true) && s.opened.Load() {
+	first := s.reason.CompareAndSwap(nil, &err)
+	if s.failed.Store(true); first && s.opened.Load() {
 		s.onFail(err)
 	}
 	return err
