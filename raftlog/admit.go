@@ -37,7 +37,7 @@ func (l *Log) serveJoin(ctx context.Context, c net.Conn, who hello) {
 		return // it only wanted to know who we are
 	}
 	if err != nil {
-		l.logger.Warn("raftlog: a join request that cannot be read", "from", string(who.from), "err", err)
+		l.streams.complain("raftlog: a join request that cannot be read", "from", string(who.from), "err", err)
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, joinTimeout)
@@ -51,7 +51,7 @@ func (l *Log) serveJoin(ctx context.Context, c net.Conn, who hello) {
 		a = l.admit(ctx, who.from, req)
 	}
 	if a.outcome == joinRefused && req.wantsIn() {
-		l.logger.Warn("raftlog: refused to let a node in", "node", string(who.from), "address", req.address, "why", a.why)
+		l.streams.complain("raftlog: refused to let a node in", "node", string(who.from), "address", req.address, "why", a.why)
 	}
 	if _, err := c.Write(a.append(nil)); err != nil {
 		l.logger.Debug("raftlog: a join request was not answered", "from", string(who.from), "err", err)
@@ -167,6 +167,9 @@ func (l *Log) change(ctx context.Context, who raft.ServerID, node int32, req joi
 		case s.ID != who && string(s.Address) == req.address:
 			return refused("the address %s is node %d's: give the new node one of its own", req.address, n)
 		}
+	}
+	if l.config.Taken != nil && l.config.Taken(node) && !l.isMember(who) {
+		return refused("node id %d is in use by a broker: give the new node another id", node)
 	}
 	if ctx.Err() != nil {
 		return notNow("it took too long")

@@ -1,8 +1,10 @@
 package raftlog
 
 import (
+	"log/slog"
 	"net"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -98,4 +100,21 @@ func askMember(t *testing.T, conn net.Conn, who raft.ServerID) joinAnswer {
 		t.Fatal(err)
 	}
 	return a
+}
+
+// TestStrangersAreComplainedOfOnceASecond: a line for each connection would fill the disk.
+func TestStrangersAreComplainedOfOnceASecond(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log journal
+		s := newStreams(nil, nil, hello{}, nil, nil, slog.New(slog.NewTextHandler(&log, nil)))
+		defer s.Close()
+		for range 1000 {
+			s.complain("refused")
+		}
+		time.Sleep(time.Second) // virtual
+		s.complain("refused")
+		if text := log.text.String(); strings.Count(text, "refused") != 2 || !strings.Contains(text, "more=999") {
+			t.Error(text)
+		}
+	})
 }

@@ -121,6 +121,23 @@ func TestThreeNodesBySeedsCommands(t *testing.T) {
 	})
 }
 
+// TestNodeUnderABrokersIDIsRefused: clients would be sent to the broker for the controller.
+func TestNodeUnderABrokersIDIsRefused(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := noCluster(t, 3)
+		l, err := c.enterWith(0, func(config *Config) { config.Taken = func(id int32) bool { return id == 2 } })
+		if err != nil {
+			t.Fatal(err)
+		}
+		l.lead()
+		if _, err := c.enter(1, 0); err == nil || !strings.Contains(err.Error(), "in use by a broker") {
+			t.Error("it joins:", err)
+		}
+		c.mustEnter(2, 0)
+		c.voters(l, 1, 3)
+	})
+}
+
 // TestJoinThroughAFollower: the peer says who leads. Before that, nobody does, and the joiner waits.
 func TestJoinThroughAFollower(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -77,10 +77,11 @@ type Config struct {
 	Advertise    string // host:port at which the other nodes and the brokers find this one
 	ListenerName string // default CONTROLLER
 	Machine      StateMachine
-	Peers        []Peer          // members of a quorum that an empty directory joins; none: it becomes a new cluster
-	Voters       []Peer          // instead of Peers: all who are to begin a quorum together, or to join it where it exists
-	Wait         bool            // an empty directory asks Peers only which cluster they are of: Open returns, and the node waits for AddVoter
-	Context      context.Context // ends Open, with an error, while it waits for Peers or Voters; nil: it waits for ever. Not used later
+	Peers        []Peer              // members of a quorum that an empty directory joins; none: it becomes a new cluster
+	Voters       []Peer              // instead of Peers: all who are to begin a quorum together, or to join it where it exists
+	Taken        func(id int32) bool // says of a node id that somebody else has it, a broker: the leader lets no node in under it; nil: none is
+	Wait         bool                // an empty directory asks Peers only which cluster they are of: Open returns, and the node waits for AddVoter
+	Context      context.Context     // ends Open, with an error, while it waits for Peers or Voters; nil: it waits for ever. Not used later
 	Logger       *slog.Logger
 	Fatal        func(error) // called once, on a goroutine of its own; the process must end
 

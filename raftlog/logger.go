@@ -7,6 +7,7 @@ import (
 	"log"
 	"log/slog"
 	"runtime"
+	"strings"
 
 	"github.com/hashicorp/go-hclog"
 )
@@ -92,6 +93,26 @@ func (l *raftLogger) StandardWriter(*hclog.StandardLoggerOptions) io.Writer { re
 func (l *raftLogger) StandardLogger(*hclog.StandardLoggerOptions) *log.Logger {
 	return log.New(io.Discard, "", 0)
 }
+
+// inALine is an error of Pebble's without what it says of itself on further lines.
+func inALine(err error) error {
+	text, _, more := strings.Cut(err.Error(), "\n")
+	if !more {
+		return err
+	}
+	return &shortened{text, err}
+}
+
+type shortened struct {
+	text string
+	error
+}
+
+// Error implements error.
+func (s *shortened) Error() string { return s.text }
+
+// Unwrap is for errors.Is.
+func (s *shortened) Unwrap() error { return s.error }
 
 // pebbleLogger hands Pebble's log lines to slog. Fatalf must not return: Pebble calls it when a write to its log or
 // manifest failed and would go on as if it had not.

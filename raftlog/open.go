@@ -379,7 +379,7 @@ func checkLog(dir string, s *store, kept *snapshots) error {
 	})
 	if err != nil {
 		return fmt.Errorf("raftlog: the log in %s is damaged at offset %d: %w. Nothing was changed. "+
-			"This node must not vote with what is left of it: start it with an empty directory, as a new member", dir, seq.End, err)
+			"This node must not vote with what is left of it: start it with an empty directory, as a new member", dir, seq.End, inALine(err))
 	}
 	return nil
 }

@@ -113,7 +113,7 @@ func (s *store) options(fs vfs.FS, dir string, lock *pebble.Lock, logger *slog.L
 			// Who reads is given the error, too. Without this Pebble calls Fatalf, with a page of stack.
 			DataCorruption: func(info pebble.DataCorruptionInfo) {
 				s.fail(fmt.Errorf("raftlog: %s is damaged: %w. This node must not vote with what is left in %s: start it with an empty directory, as a new member",
-					info.Path, info.Details, dir))
+					info.Path, inALine(info.Details), dir))
 			},
 		},
 		// A controller is idle most of its life and its log is short: what is written is read back soon, from the memtable.
@@ -136,7 +136,7 @@ func (s *store) open(dir string, opts *pebble.Options) (*store, error) {
 	if err != nil {
 		if pebble.IsCorruptionError(err) {
 			return nil, fmt.Errorf("raftlog: %s holds damaged data and is not used: %w. Nothing was changed. "+
-				"This node must not vote with what is left of it: start it with an empty directory, as a new member", dir, err)
+				"This node must not vote with what is left of it: start it with an empty directory, as a new member", dir, inALine(err))
 		}
 		return nil, fmt.Errorf("raftlog: open the database in %s: %w", dir, err)
 	}

@@ -31,7 +31,10 @@ type streams struct {
 	opening crowd // whose handshake is not done, or raft has not taken them yet
 	joining crowd // who wants to join
 
-	mu    sync.Mutex
+	mu         sync.Mutex
+	complained time.Time // when a line was last written about a stranger
+	unsaid     int       // how many have not been since
+
 	moved map[raft.ServerID]string // where to reach those who have said so, before the configuration has it
 	open  map[net.Conn]struct{}
 }
@@ -88,7 +91,7 @@ func (s *streams) serve(c *trackedConn) {
 	defer leave()
 	peer, err := acceptHandshake(c, *s.self.Load())
 	if err != nil {
-		s.logger.Warn("raftlog: refused a connection", "from", c.RemoteAddr(), "peer", string(peer.from), "err", err)
+		s.complain("raftlog: refused a connection", "from", c.RemoteAddr(), "peer", string(peer.from), "err", err)
 		c.Close()
 		return
 	}
@@ -105,6 +108,24 @@ func (s *streams) serve(c *trackedConn) {
 	case <-s.ctx.Done():
 		c.Close()
 	}
+}
+
+// complain logs what strangers do, a line a second at most: how often they do it is up to them.
+func (s *streams) complain(what string, args ...any) {
+	s.mu.Lock()
+	now := time.Now()
+	if now.Sub(s.complained) < time.Second {
+		s.unsaid++
+		s.mu.Unlock()
+		return
+	}
+	unsaid := s.unsaid
+	s.complained, s.unsaid = now, 0
+	s.mu.Unlock()
+	if unsaid > 0 {
+		args = append(args, "more", unsaid)
+	}
+	s.logger.Warn(what, args...)
 }
 
 func (s *streams) serveJoin(c *trackedConn, who hello) {

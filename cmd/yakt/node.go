@@ -82,6 +82,7 @@ func startNode(ctx context.Context, s Settings, l net.Listener, advertise string
 		Dial:             dial,
 		Peers:            peersOf(s.Peers),
 		Voters:           peersOf(s.Voters),
+		Taken:            func(id int32) bool { _, ok := n.controller.Image().Broker(id); return ok },
 		Wait:             s.Wait,
 		Context:          ctx,
 		Advertise:        advertise,
