@@ -86,11 +86,8 @@ func (c *Controller) ChangesSince(ctx context.Context, timestampMs int64, maxRec
 
 // changesBetween reads what was committed after a time and below the offset end.
 func (c *Controller) changesBetween(ctx context.Context, end, after int64, maxRecords int) (Changes, error) {
-	for c.log.EndOffset() < end { // the image is published a moment before the log shows what it was made of
-		leader, epoch := c.log.Leader()
-		if err := c.log.Wait(ctx, end-1, leader, epoch); err != nil {
-			return Changes{}, err
-		}
+	if err := c.WaitFor(ctx, end); err != nil { // the image is published a moment before the log shows what it was made of
+		return Changes{}, err
 	}
 	from, err := c.firstAfter(after, end)
 	if err != nil {

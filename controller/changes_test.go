@@ -411,3 +411,29 @@ func TestChangesEndWithTheContext(t *testing.T) {
 		t.Errorf("%+v", got)
 	}
 }
+
+func TestWaitForWaitsForTheImage(t *testing.T) {
+	c, log := start(t)
+	end := c.Image().EndOffset()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+	defer cancel()
+	if err := c.WaitFor(ctx, end+1); err == nil {
+		t.Error("it did not wait")
+	}
+	waited := make(chan int64)
+	go func() {
+		if err := c.WaitFor(t.Context(), end+1); err != nil {
+			t.Error(err)
+		}
+		waited <- c.Image().EndOffset()
+	}()
+	log.mu.Lock() // another leader ends the log's own wait
+	log.leader = 7
+	close(log.changed)
+	log.changed = make(chan struct{})
+	log.mu.Unlock()
+	registerByHand(t, c, 11, 9092)
+	if got := <-waited; got <= end {
+		t.Errorf("the image ends at %d", got)
+	}
+}

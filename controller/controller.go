@@ -167,6 +167,18 @@ func (c *Controller) Close() {
 // Image is the published metadata image: committed and, should a metadata transaction be open, as it was before.
 func (c *Controller) Image() *image.Image { return c.committed.published.Load() }
 
+// WaitFor returns nil once this node's log, and with it the published image, has everything below the offset end. An error
+// means that ctx has ended or that the log is closed.
+func (c *Controller) WaitFor(ctx context.Context, end int64) error {
+	for c.log.EndOffset() < end {
+		leader, epoch := c.log.Leader()
+		if err := c.log.Wait(ctx, end-1, leader, epoch); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // Active says whether this node is the active controller and takes requests that change something.
 func (c *Controller) Active() bool { return c.activeTerm.Load() != 0 }
 

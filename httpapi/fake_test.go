@@ -19,10 +19,12 @@ type fakeController struct {
 	created kmsg.CreateTopicsResponseTopic
 	changes controller.Changes
 	block   bool // answer nothing until the request is given up
+	behind  bool // never have what is waited for
 	err     error
 
 	from  controller.Caller
-	asked any // the request, as the controller got it
+	asked any   // the request, as the controller got it
+	until int64 // what was waited for last
 }
 
 func (f *fakeController) Image() *image.Image {
@@ -35,6 +37,17 @@ func (f *fakeController) Image() *image.Image {
 func (f *fakeController) Active() bool { return !f.standby }
 
 func (f *fakeController) Leader() (int32, int32) { return f.leader, 1 }
+
+func (f *fakeController) WaitFor(ctx context.Context, end int64) error {
+	f.until = end
+	if !f.behind {
+		return nil
+	}
+	if _, ok := ctx.Deadline(); !ok {
+		<-ctx.Done() // for ever
+	}
+	return context.DeadlineExceeded
+}
 
 func (f *fakeController) take(ctx context.Context, from controller.Caller, request any) (plan.HandAnswer, error) {
 	f.from, f.asked = from, request

@@ -2,6 +2,8 @@ package httpapi
 
 import (
 	"bytes"
+	"context"
+	"encoding/json"
 	"errors"
 	"io"
 	"log/slog"
@@ -18,6 +20,8 @@ import (
 // Changes can only be made where the leader is, and people and scripts do not know where that is. A node that does not
 // lead sends them on, once: a request that was sent on and finds no leader where it arrives is answered so, or two nodes
 // that take each other for the leader would send it around for ever.
+//
+// Who was told of a change through a node finds it there: a success is passed on when this node's image has it, too.
 
 const (
 	// forwardedBy names the node that sent a request on.
@@ -26,6 +30,11 @@ const (
 	dialTimeout = 3 * time.Second
 	// maxIdleOnward is how many connections to the leader are kept for the next requests.
 	maxIdleOnward = 16
+	// maxOnwardAnswer is more than the leader says to any change.
+	maxOnwardAnswer = 1 << 20
+	// catchUpTimeout is how long a success is kept back for this node to have what the leader has. It may have lost the leader meanwhile,
+	// and the change is no less made.
+	catchUpTimeout = 5 * time.Second
 )
 
 // forward has the leader answer a request whose body has been read already.
@@ -56,7 +65,8 @@ func (s *Server) forward(w http.ResponseWriter, r *http.Request, body []byte) {
 			p.Out.Header.Del("Origin")
 			p.Out.Header.Del("Sec-Fetch-Site")
 		},
-		Transport: &s.onward,
+		Transport:      &s.onward,
+		ModifyResponse: s.catchUp,
 		ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) {
 			s.config.Logger.Warn("request not answered by the leader", "controller", leader, "address", addr, "method", r.Method, "path", r.URL.Path, "err", err)
 			writeProblem(w, unanswered(err))
@@ -65,6 +75,30 @@ func (s *Server) forward(w http.ResponseWriter, r *http.Request, body []byte) {
 	}
 	r.Body, r.ContentLength, r.TransferEncoding = io.NopCloser(bytes.NewReader(body)), int64(len(body)), nil
 	proxy.ServeHTTP(w, r)
+}
+
+// catchUp keeps the leader's answer back until this node has what it tells of.
+func (s *Server) catchUp(answer *http.Response) error {
+	if answer.StatusCode/100 != 2 {
+		return nil
+	}
+	body, err := io.ReadAll(http.MaxBytesReader(nil, answer.Body, maxOnwardAnswer))
+	if err := errors.Join(err, answer.Body.Close()); err != nil {
+		return err
+	}
+	answer.Body = io.NopCloser(bytes.NewReader(body))
+	var made struct {
+		Offset int64 `json:"offset"`
+	}
+	if json.Unmarshal(body, &made) != nil {
+		return nil // whatever it is, it is for who asked
+	}
+	ctx, cancel := context.WithTimeout(answer.Request.Context(), catchUpTimeout)
+	defer cancel()
+	if err := s.config.Controller.WaitFor(ctx, made.Offset); err != nil {
+		s.config.Logger.Info("answered before this node has what the leader did", "offset", made.Offset, "err", err)
+	}
+	return nil
 }
 
 // noLeader is the answer to a change that was not made and may be made in a moment.

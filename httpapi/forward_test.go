@@ -86,6 +86,9 @@ func TestFollowerForwardsChangesToTheLeader(t *testing.T) {
 	if leader.from.ClientID != "somebody" {
 		t.Errorf("asked by %+v", leader.from)
 	}
+	if follower.until != 12 {
+		t.Errorf("answered when the follower had offset %d", follower.until)
+	}
 	response, body = request(t, "PUT", "http://"+followerAddr+"/delete_broker/%31%30%31", "")
 	if response.StatusCode != 200 || leader.asked != int32(101) {
 		t.Errorf("answer %d %s, asked %v", response.StatusCode, body, leader.asked)
@@ -179,6 +182,18 @@ func TestSilentLeaderIsNotWaitedForForEver(t *testing.T) {
 	w := send(s, "POST", "/register_producer/101", "")
 	if detail := checkProblem(t, w, 504); !strings.Contains(detail, "not known") {
 		t.Errorf("detail %q", detail)
+	}
+}
+
+// TestWhatIsMadeIsToldByANodeThatStaysBehind: the change is made, whether this node ever hears of it or not.
+func TestWhatIsMadeIsToldByANodeThatStaysBehind(t *testing.T) {
+	leaderAddr := node(t, 1, &fakeController{answer: plan.HandAnswer{Offset: 12}})
+	follower := &fakeController{standby: true, leader: 1, behind: true, image: votersAt(t, leaderAddr)}
+	s := testServer(func(c *Config) { c.NodeID, c.Controller = 2, follower })
+	w := send(s, "POST", "/register_producer/101", "")
+	checkJSON(t, w, 200, `{"brokerId":101,"producerIdStart":0,"producerIdLen":0,"offset":12}`)
+	if follower.until != 12 {
+		t.Errorf("waited for offset %d", follower.until)
 	}
 }
 

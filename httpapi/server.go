@@ -41,6 +41,8 @@ type Controller interface {
 	// Active says whether this node takes changes; Leader is the node that does, -1 while that is not known.
 	Active() bool
 	Leader() (id int32, epoch int32)
+	// WaitFor returns nil once the image has everything below an offset.
+	WaitFor(ctx context.Context, end int64) error
 	// Handle answers a request of Kafka's.
 	Handle(context.Context, controller.Caller, kmsg.Request) (kmsg.Response, error)
 

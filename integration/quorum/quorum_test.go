@@ -1,7 +1,6 @@
 package quorum
 
 import (
-	"bytes"
 	"fmt"
 	"io"
 	"net/http"
@@ -21,14 +20,19 @@ func TestMain(m *testing.M) { os.Exit(harness.Main(m)) }
 // register registers a broker by hand, through node i.
 func register(t testing.TB, q *harness.Quorum, i int, id int32) {
 	t.Helper()
-	body := fmt.Sprintf(`{"brokerId": %d, "brokerHost": "127.0.0.1", "brokerPort": %d}`, id, 20000+id)
-	resp, err := http.Post("http://"+q.Nodes[i].Addr+"/register_broker", "application/json", bytes.NewReader([]byte(body)))
+	post(t, q, i, "/register_broker", fmt.Sprintf(`{"brokerId": %d, "brokerHost": "127.0.0.1", "brokerPort": %d}`, id, 20000+id))
+}
+
+// post changes something by HTTP, through node i.
+func post(t testing.TB, q *harness.Quorum, i int, path, body string) {
+	t.Helper()
+	resp, err := http.Post("http://"+q.Nodes[i].Addr+path, "application/json", strings.NewReader(body))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer resp.Body.Close()
 	if text, err := io.ReadAll(resp.Body); err != nil || resp.StatusCode/100 != 2 {
-		t.Fatalf("register through %s: %s %s %v", q.Nodes[i].Addr, resp.Status, text, err)
+		t.Fatalf("%s %s through %s: %s %s %v", path, body, q.Nodes[i].Addr, resp.Status, text, err)
 	}
 }
 
@@ -138,6 +142,20 @@ func TestFollowersAnswer(t *testing.T) {
 	}
 	if len(f.Brokers) != 1 || fmt.Sprintf("%s:%d", f.Brokers[0].Host, f.Brokers[0].Port) != q.Nodes[leader].Addr {
 		t.Errorf("the leader is said to be at %+v, it is at %s", f.Brokers, q.Nodes[leader].Addr)
+	}
+}
+
+// TestAFollowerHasWhatItAcknowledged: who makes a change through it looks there next.
+func TestAFollowerHasWhatItAcknowledged(t *testing.T) {
+	q := harness.StartQuorum(t)
+	follower := (q.Leader(t) + 1) % 3
+	register(t, q, follower, 101)
+	for i := range 20 {
+		name := fmt.Sprintf("topic-%d", i)
+		post(t, q, follower, "/create_topic", fmt.Sprintf(`{"name": %q}`, name))
+		if _, err := q.Nodes[follower].Get("/get_topic/" + name); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 
