@@ -103,6 +103,16 @@ func unreadable() *problem {
 	return refuse(http.StatusServiceUnavailable, "This node cannot answer now: it is stopping, or its log cannot be read.")
 }
 
+// nothingYet is the answer to a read before there is anything to read: an empty cluster would be taken for the truth.
+func (s *Server) nothingYet() *problem {
+	const nothing = "This node has not heard of any metadata yet: "
+	if err := s.config.Ready(); err != nil {
+		return refuse(http.StatusServiceUnavailable, nothing+"%v. Ask another node of the quorum, or this one again in a moment.", err)
+	}
+	leader, _ := s.config.Controller.Leader()
+	return refuse(http.StatusServiceUnavailable, nothing+"it has just found its leader. Ask node %d, which leads, or this one again in a moment.", leader)
+}
+
 // unknownOutcome is the answer when a change came to nothing that is known.
 func unknownOutcome() *problem {
 	p := refuse(http.StatusGatewayTimeout, "There was no answer in time. Whether the request took effect is not known: look before sending it again.")

@@ -8,6 +8,7 @@ import (
 	"yakt/controller"
 	"yakt/controller/image"
 	"yakt/controller/plan"
+	"yakt/records"
 )
 
 // fakeController answers everything with what it is told to, and notes what it was asked. The zero value leads an empty cluster.
@@ -29,9 +30,16 @@ type fakeController struct {
 
 func (f *fakeController) Image() *image.Image {
 	if f.image == nil {
-		return new(image.Image)
+		return emptyImage()
 	}
 	return f.image
+}
+
+// emptyImage is that of a cluster in which nothing is, after the one record of offset 0.
+func emptyImage() *image.Image {
+	e := new(image.Image).Edit()
+	e.Replay(new(records.NoOp), 0)
+	return e.Image()
 }
 
 func (f *fakeController) Active() bool { return !f.standby }

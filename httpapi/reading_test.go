@@ -43,11 +43,31 @@ func TestReads(t *testing.T) {
 
 func TestReadsOfAnEmptyCluster(t *testing.T) {
 	for path, want := range map[string]string{
-		"/get_all_brokers":  `{"offset":0,"brokers":[]}`,
-		"/get_partitions":   `{"offset":0,"partitions":[]}`,
-		"/get_producer_ids": `{"offset":0,"nextProducerId":0,"blocks":[]}`,
+		"/get_all_brokers":  `{"offset":1,"brokers":[]}`,
+		"/get_partitions":   `{"offset":1,"partitions":[]}`,
+		"/get_producer_ids": `{"offset":1,"nextProducerId":0,"blocks":[]}`,
 	} {
 		checkJSON(t, get(testServer(nil), "GET", path), 200, want)
+	}
+}
+
+// TestWhoKnowsNothingDoesNotTellOfAnEmptyCluster, but of whom to ask.
+func TestWhoKnowsNothingDoesNotTellOfAnEmptyCluster(t *testing.T) {
+	fake := &fakeController{image: new(image.Image), standby: true, leader: 3}
+	for says, ready := range map[string]error{"Ask node 3": nil, "no leader is known. Ask another node": errors.New("no leader is known")} {
+		s := testServer(func(c *Config) { c.Controller, c.Ready = fake, func() error { return ready } })
+		for _, route := range routes {
+			if route.method != "GET" || strings.HasSuffix(route.path, "z") { // health is another matter
+				continue
+			}
+			w := get(s, "GET", route.path)
+			if detail := checkProblem(t, w, 503); !strings.Contains(detail, "any metadata yet") || !strings.Contains(detail, says) || w.Header().Get("Retry-After") == "" {
+				t.Errorf("%s: %q, %v", route.path, detail, w.Header())
+			}
+		}
+	}
+	if w := get(serverOf(fake), "GET", "/livez"); w.Code != 200 {
+		t.Errorf("/livez answered %d", w.Code)
 	}
 }
 

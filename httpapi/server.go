@@ -225,6 +225,10 @@ func (s *Server) read(serve func(http.ResponseWriter, *http.Request) error, para
 				return
 			}
 		}
+		if s.config.Controller.Image().EndOffset() == 0 {
+			writeProblem(w, s.nothingYet())
+			return
+		}
 		if err := serve(w, r); err != nil {
 			s.fail(w, r, err, unreadable())
 		}
