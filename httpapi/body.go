@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -17,28 +18,64 @@ import (
 	"yakt/records"
 )
 
-// maxBodyBytes is far above what any route takes: the largest honest body names the replicas of a partition or sets the
-// configs of a topic.
-const maxBodyBytes = 1 << 20
+const (
+	// maxBodyBytes is far above what any route takes: the largest honest body names the replicas of a partition or sets the
+	// configs of a topic.
+	maxBodyBytes = 1 << 20
+	// smallBodyBytes is what a body may have without a share of Config.MaxBodiesBytes, so that those who use that up shut nobody out
+	// whose request is of the usual size.
+	smallBodyBytes = 4 << 10
+)
 
 // takeBody reads a request's body into memory, which bounds it in size and, by the server's read timeout, in time.
-// Afterwards the request may take as long as the commit does.
-func takeBody(w http.ResponseWriter, r *http.Request) ([]byte, *problem) {
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBodyBytes))
-	var tooLarge *http.MaxBytesError
+// Afterwards the request may take as long as the commit does. release is called when the body is not needed any more.
+func (s *Server) takeBody(w http.ResponseWriter, r *http.Request) (body []byte, release func(), p *problem) {
+	deadline := http.NewResponseController(w) // recorders in tests have no connection and say so; there is nothing to set then
+	limited := http.MaxBytesReader(w, r.Body, maxBodyBytes)
+	if r.ContentLength > maxBodyBytes {
+		return nil, nil, tooLarge()
+	}
+	release = func() {}
+	body, err := io.ReadAll(io.LimitReader(limited, smallBodyBytes))
+	if err == nil && len(body) == smallBodyBytes {
+		size := r.ContentLength
+		if size < 0 {
+			size = maxBodyBytes
+		}
+		ctx, cancel := context.WithTimeout(r.Context(), s.config.BodyTimeout)
+		defer cancel()
+		if s.bodies.Acquire(ctx, size) != nil {
+			w.Header().Set("Connection", "close") // as below
+			return nil, nil, refuse(http.StatusServiceUnavailable,
+				"Too many requests with large bodies are under way. Nothing was changed; send the request again in a moment.")
+		}
+		release = func() { s.bodies.Release(size) }
+		deadline.SetReadDeadline(time.Now().Add(s.config.BodyTimeout)) // the wait was not the client's fault
+		all := bytes.NewBuffer(make([]byte, 0, size+bytes.MinRead))
+		all.Write(body)
+		_, err = all.ReadFrom(limited)
+		body = all.Bytes()
+	}
+	if err != nil {
+		release()
+	}
+	var over *http.MaxBytesError
 	switch {
-	case errors.As(err, &tooLarge):
-		return nil, refuse(http.StatusRequestEntityTooLarge, "The body has more than %d bytes.", maxBodyBytes)
+	case errors.As(err, &over):
+		return nil, nil, tooLarge()
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		w.Header().Set("Connection", "close") // the rest may still come, and would be taken for the next request
-		return nil, refuse(http.StatusRequestTimeout, "The body did not arrive in time.")
+		return nil, nil, refuse(http.StatusRequestTimeout, "The body did not arrive in time.")
 	case err != nil:
-		return nil, refuse(http.StatusBadRequest, "The body cannot be read: %v.", err)
+		return nil, nil, refuse(http.StatusBadRequest, "The body cannot be read: %v.", err)
 	}
 	// Without this the server takes a request that is answered later than the timeout for one whose sender hung up.
-	// Recorders in tests have no connection and say so; there is nothing to clear then.
-	http.NewResponseController(w).SetReadDeadline(time.Time{})
-	return body, nil
+	deadline.SetReadDeadline(time.Time{})
+	return body, release, nil
+}
+
+func tooLarge() *problem {
+	return refuse(http.StatusRequestEntityTooLarge, "The body has more than %d bytes.", maxBodyBytes)
 }
 
 // parseBody reads a JSON object into a struct, by the struct's tags: an unknown, repeated or misspelled field is

@@ -1,14 +1,18 @@
 package httpapi
 
 import (
+	"bufio"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
+	"net/http"
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"yakt/controller"
 	"yakt/controller/plan"
@@ -135,5 +139,70 @@ func TestConnectionsAtWorkAreNotClosedForNewOnes(t *testing.T) {
 		if third := l.dial(); !answered(third, livez) {
 			t.Error("the first is idle, and has made no room")
 		}
+	})
+}
+
+// answerOf reads an answer and returns its status.
+func answerOf(t *testing.T, nc net.Conn) int {
+	t.Helper()
+	response, err := http.ReadResponse(bufio.NewReader(nc), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	response.Body.Close()
+	return response.StatusCode
+}
+
+// large sends a request whose body is as large as it may be, but for the last byte.
+func (p pipes) large() net.Conn {
+	nc := p.dial()
+	go fmt.Fprintf(nc, "POST /register_producer/1 HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n{%s", maxBodyBytes, strings.Repeat(" ", maxBodyBytes-2))
+	synctest.Wait()
+	return nc
+}
+
+// Bodies that are held back keep other large ones waiting, and small ones not at all.
+func TestLargeBodiesShareABound(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := testServer(func(c *Config) { c.MaxBodiesBytes = 2 * maxBodyBytes })
+		l := serveInBubble(t, s)
+		a, b := l.large(), l.large()
+		time.Sleep(s.config.BodyTimeout * 3 / 4)
+		c, d := l.large(), l.large()
+		if !answered(l.dial(), "POST /register_producer/1 HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}") {
+			t.Error("a small one is shut out")
+		}
+		for _, nc := range []net.Conn{a, c} {
+			go io.WriteString(nc, "}")
+			if got := answerOf(t, nc); got != 200 {
+				t.Errorf("one that is whole after all is answered with %d", got)
+			}
+		}
+		for _, nc := range []net.Conn{b, d} {
+			if got := answerOf(t, nc); got != 408 {
+				t.Errorf("one that is never whole is answered with %d", got)
+			}
+		}
+		time.Sleep(time.Second) // the server lingers over connections that it closes
+	})
+}
+
+// Bodies have their share of the bound until their requests are answered.
+func TestLargeBodyThatGetsNoRoomIsRefused(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := &held{letGo: make(chan struct{})}
+		s := testServer(func(c *Config) { c.MaxBodiesBytes, c.Controller = maxBodyBytes, h })
+		l := serveInBubble(t, s)
+		first := l.dial()
+		go fmt.Fprintf(first, "PUT /delete_broker/1 HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n{%s}", maxBodyBytes, strings.Repeat(" ", maxBodyBytes-2))
+		synctest.Wait()
+		if got := answerOf(t, l.large()); got != 503 {
+			t.Errorf("one for which there is no room is answered with %d", got)
+		}
+		close(h.letGo)
+		if got := answerOf(t, first); got != 200 {
+			t.Errorf("the first one is answered with %d", got)
+		}
+		time.Sleep(time.Second) // as above
 	})
 }

@@ -27,6 +27,7 @@ import (
 	"github.com/go-chi/chi/v5"
 	"github.com/go-chi/chi/v5/middleware"
 	"github.com/twmb/franz-go/pkg/kmsg"
+	"golang.org/x/sync/semaphore"
 
 	"yakt/controller"
 	"yakt/controller/image"
@@ -68,6 +69,8 @@ type Config struct {
 	Logger   *slog.Logger // discards when nil
 	// MaxConnections is how many connections there may be (4096 when 0).
 	MaxConnections int
+	// MaxBodiesBytes is how much the bodies above 4 KiB of all requests under way may have together (32 MiB when 0; 1 MiB at least).
+	MaxBodiesBytes int64
 	// HeaderTimeout is how long a client may take to send a request's header (5 s when 0), BodyTimeout how much longer for
 	// the body (10 s), AnswerTimeout how long a change may take to be committed (30 s), WriteTimeout how long a client may
 	// take from its request to the end of the answer (1 min: the metadata of a large cluster over a slow line).
@@ -82,6 +85,7 @@ const (
 	writeTimeout   = time.Minute
 	idleTimeout    = time.Minute
 	maxConnections = 4096
+	maxBodiesBytes = 32 << 20
 	maxHeaderBytes = 16 << 10
 )
 
@@ -91,6 +95,7 @@ type Server struct {
 	http    http.Server
 	onward  http.Transport // to the leader
 	origins *http.CrossOriginProtection
+	bodies  *semaphore.Weighted // MaxBodiesBytes
 
 	ctx     context.Context // parent of every request's; ends when a shutdown runs out of patience
 	cancel  context.CancelFunc
@@ -115,10 +120,14 @@ func New(config Config) *Server {
 	if config.MaxConnections == 0 {
 		config.MaxConnections = maxConnections
 	}
+	if config.MaxBodiesBytes == 0 {
+		config.MaxBodiesBytes = maxBodiesBytes
+	}
 	if config.Logger == nil {
 		config.Logger = slog.New(slog.DiscardHandler)
 	}
 	s := &Server{config: config, origins: http.NewCrossOriginProtection()}
+	s.bodies = semaphore.NewWeighted(max(config.MaxBodiesBytes, maxBodyBytes))
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.onward.DialContext = (&net.Dialer{Timeout: dialTimeout}).DialContext
 	s.onward.MaxIdleConnsPerHost = maxIdleOnward
@@ -216,9 +225,10 @@ func (s *Server) read(serve func(http.ResponseWriter, *http.Request) error, para
 			return
 		}
 		if r.ContentLength != 0 {
-			body, err := takeBody(w, r)
+			body, release, err := s.takeBody(w, r)
 			if err == nil {
 				err = parseBody(body, &struct{}{})
+				release()
 			}
 			if err != nil {
 				writeProblem(w, err)
@@ -251,11 +261,12 @@ func (s *Server) change(serve func(*changeRequest) (answer any, err error)) http
 			writeProblem(w, err)
 			return
 		}
-		body, err := takeBody(w, r)
+		body, release, err := s.takeBody(w, r)
 		if err != nil {
 			writeProblem(w, err)
 			return
 		}
+		defer release()
 		ctx, cancel := context.WithTimeout(r.Context(), s.config.AnswerTimeout)
 		defer cancel()
 		if !s.config.Controller.Active() {
