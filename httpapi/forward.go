@@ -69,7 +69,7 @@ func (s *Server) forward(w http.ResponseWriter, r *http.Request, body []byte) {
 		ModifyResponse: s.catchUp,
 		ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) {
 			s.config.Logger.Warn("request not answered by the leader", "controller", leader, "address", addr, "method", r.Method, "path", r.URL.Path, "err", err)
-			writeProblem(w, unanswered(err))
+			writeProblem(w, unanswered(leader, err))
 		},
 		ErrorLog: slog.NewLogLogger(s.config.Logger.Handler(), slog.LevelDebug),
 	}
@@ -109,10 +109,24 @@ func noLeader(reason string) *problem {
 }
 
 // unanswered is the answer when the leader gave none.
-func unanswered(err error) *problem {
+func unanswered(leader int32, err error) *problem {
 	var op *net.OpError
-	if errors.As(err, &op) && op.Op == "dial" {
+	switch {
+	case errors.As(err, &op) && op.Op == "dial":
 		return noLeader("The leader cannot be reached.")
+	case errors.Is(err, context.DeadlineExceeded):
+		return unknownOutcome()
 	}
-	return unknownOutcome()
+	p := refuse(http.StatusGatewayTimeout, "Node %d, which leads, closed the connection without an answer. If it was started with --http=off, nothing was changed, and no node makes "+
+		"changes by HTTP while it leads. Otherwise it is stopping, and whether the request took effect is not known: look before sending it again.", leader)
+	p.Name = kerr.NetworkException.Message
+	return p
+}
+
+// readOnly is the answer to a change where there are none, with the name of the node: who asked may have asked another one.
+func (s *Server) readOnly(r *http.Request) *problem {
+	if r.Header.Get(forwardedBy) != "" {
+		return refuse(http.StatusForbidden, "Node %d leads and was started with --http=read: no node makes changes by HTTP while it does.", s.config.NodeID)
+	}
+	return refuse(http.StatusForbidden, "Node %d changes nothing by HTTP: it was started with --http=read.", s.config.NodeID)
 }

@@ -164,11 +164,42 @@ func TestLeaderThatDiesLeavesTheOutcomeOpen(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	closesAtOnce, err := net.Listen("tcp", "127.0.0.1:0") // as a node with --http=off does
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer closesAtOnce.Close()
+	go func() {
+		for {
+			conn, err := closesAtOnce.Accept()
+			if err != nil {
+				return
+			}
+			io.ReadFull(conn, make([]byte, 8))
+			conn.Close()
+		}
+	}()
+	for _, addr := range []string{at.Host, closesAtOnce.Addr().String()} {
+		s := testServer(func(c *Config) {
+			c.NodeID, c.Controller = 2, &fakeController{standby: true, leader: 1, image: votersAt(t, addr)}
+		})
+		w := send(s, "POST", "/register_producer/101", "")
+		detail := checkProblem(t, w, 504)
+		for _, says := range []string{"Node 1, which leads, closed the connection", "--http=off", "not known"} {
+			if !strings.Contains(detail, says) {
+				t.Errorf("detail %q", detail)
+			}
+		}
+	}
+}
+
+func TestWhoRefusesChangesIsNamed(t *testing.T) {
+	leaderAddr := serving(t, testServer(func(c *Config) { c.ReadOnly = true }))
 	s := testServer(func(c *Config) {
-		c.NodeID, c.Controller = 2, &fakeController{standby: true, leader: 1, image: votersAt(t, at.Host)}
+		c.NodeID, c.Controller = 2, &fakeController{standby: true, leader: 1, image: votersAt(t, leaderAddr)}
 	})
 	w := send(s, "POST", "/register_producer/101", "")
-	if detail := checkProblem(t, w, 504); !strings.Contains(detail, "not known") {
+	if detail := checkProblem(t, w, 403); !strings.Contains(detail, "Node 1 leads and was started with --http=read") {
 		t.Errorf("detail %q", detail)
 	}
 }

@@ -249,7 +249,7 @@ func (s *Server) read(serve func(http.ResponseWriter, *http.Request) error, para
 func (s *Server) change(serve func(*changeRequest) (answer any, err error)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		if s.config.ReadOnly {
-			writeProblem(w, refuse(http.StatusForbidden, "This node changes nothing by HTTP: it was started with --http=read."))
+			writeProblem(w, s.readOnly(r))
 			return
 		}
 		// Anybody who reaches the port may change things, so a browser on a trusted machine must not do it for a page from elsewhere.
