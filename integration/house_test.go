@@ -124,7 +124,7 @@ var mayImport = map[string][]string{
 	"controller/query":         {"records", "controller/configs", "controller/image"},
 	"controller":               {"records", "controller/image", "controller/plan", "controller/query"},
 	"httpapi":                  {"records", "controller", "controller/configs", "controller/image", "controller/plan"},
-	"cmd/yakt":                 {"records", "controller", "controller/image", "controller/plan", "httpapi", "raftlog", "wire"},
+	"cmd/yakt":                 {"records", "controller", "controller/configs", "controller/image", "controller/plan", "httpapi", "raftlog", "wire"},
 	".ci":                      {},
 	"integration":              {},
 	"integration/harness":      {},

@@ -13,13 +13,14 @@ import (
 
 	"github.com/magiconair/properties"
 
+	"yakt/controller/configs"
 	"yakt/controller/plan"
 )
 
 // The keys of an Apache Kafka server.properties fall into four kinds here:
 //
 //	applied    they set something in this process (the table below)
-//	topics'    a topic's defaults; kept as written for the controller's answers (topicDefaults)
+//	topics'    a topic's defaults; checked, and kept as written for the controller's answers (topicDefaults)
 //	refused    the start fails: security that is not served yet, plug-ins of the JVM, indirections (refusal)
 //	ignored    everything else: a broker's own, tuning of Apache's threads, misspelled; named in one warning
 //
@@ -97,7 +98,7 @@ func (s *Settings) load(file string) error {
 		set, known := applied[key]
 		switch {
 		case value == "": // as Kafka writes "not set"
-			if known {
+			if known || slices.Contains(topicDefaults, key) {
 				refuse(key, errors.New("it has no value: give it one or leave the key out"))
 			}
 		case known:
@@ -106,7 +107,11 @@ func (s *Settings) load(file string) error {
 			}
 		case refusal(key, value) != "":
 			refuse(key, errors.New(refusal(key, value)))
-		case slices.Contains(listenerKeys, key), slices.Contains(dirKeys, key), slices.Contains(topicDefaults, key):
+		case slices.Contains(listenerKeys, key), slices.Contains(dirKeys, key):
+		case slices.Contains(topicDefaults, key):
+			if why := configs.CheckProperty(key, value); why != "" {
+				problems = append(problems, fmt.Errorf("%s: %s", file, why))
+			}
 		default:
 			s.Ignored = append(s.Ignored, key)
 		}

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"yakt/controller/configs"
 	"yakt/raftlog"
 )
 
@@ -153,6 +154,13 @@ func TestValuesOutOfRangeAreRefused(t *testing.T) {
 		"controller.quorum.voters=1/127.0.0.1:5010":         "ID@HOST:PORT",
 		"controller.quorum.bootstrap.servers=127.0.0.1":     "HOST:PORT",
 		"metadata.log.max.record.bytes.between.snapshots=0": "at least 1",
+		"log.retention.ms=abc":                              `cannot be "abc": it must be a whole number of 64 bits, -1 or more`,
+		"log.retention.ms=":                                 "no value",
+		"log.retention.hours=4294967296":                    "a whole number of 32 bits, -1 or more",
+		"log.roll.hours=0":                                  "1 or more",
+		"log.segment.bytes=-5":                              "1048576 or more",
+		"log.cleanup.policy=delet":                          "a list of any of compact, delete",
+		"compression.type=zip":                              "one of uncompressed",
 	} {
 		t.Run(line, func(t *testing.T) {
 			key, _, _ := strings.Cut(line, "=")
@@ -160,6 +168,17 @@ func TestValuesOutOfRangeAreRefused(t *testing.T) {
 			checkRefused(t, err, key, says)
 		})
 	}
+}
+
+// TestTopicDefaultsAreChecked, all of them, and may be what Kafka takes.
+func TestTopicDefaultsAreChecked(t *testing.T) {
+	for _, key := range topicDefaults {
+		if configs.CheckProperty(key, "?") == "" {
+			t.Errorf("%s takes everything", key)
+		}
+	}
+	mustSettings(t, "log.retention.hours=-1\nlog.retention.minutes=-1\nlog.roll.hours=168\nlog.segment.bytes=1073741824\nlog.cleanup.policy=compact, delete\n"+
+		"log.cleaner.min.cleanable.ratio=0.5\nlog.preallocate=TRUE\nlog.flush.interval.messages=10000\n")
 }
 
 func TestQuorumOfThisNodeAloneIsAccepted(t *testing.T) {

@@ -136,3 +136,22 @@ func (s Synonym) convert(value string) (string, bool) {
 	n, err := strconv.ParseInt(value, 10, 32)
 	return strconv.FormatInt(n*s.unit.Milliseconds(), 10), err == nil
 }
+
+// CheckProperty says why a broker config that topics inherit from cannot have a value, in a sentence; nothing when it can, and
+// for all other broker configs.
+func CheckProperty(name, value string) string {
+	for d := range Topics() {
+		for _, s := range d.Synonyms {
+			if s.Name != name {
+				continue
+			}
+			of := *d
+			of.Name = name
+			if s.unit != 0 { // the least is -1, 0 or 1 then, which are the same in any unit
+				of.Type = kmsg.ConfigTypeInt
+			}
+			return of.Check(value)
+		}
+	}
+	return ""
+}
