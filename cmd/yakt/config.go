@@ -58,6 +58,7 @@ type Settings struct {
 	Voters []peer
 
 	quorum quorumKeys
+	own    string // this node's address as -e has it, if it does
 }
 
 // What is served by HTTP.
@@ -150,7 +151,7 @@ func (c *serverCmd) settings() (Settings, error) {
 	} else {
 		problems = append(problems, s.checkQuorum()...)
 	}
-	if s.Wait = c.Wait; s.Wait && len(s.Peers) == 0 {
+	if s.Wait = c.Wait; s.Wait && len(s.Peers) == 0 && c.Peers == nil {
 		problems = append(problems, errors.New("--wait belongs to -e: name members of the quorum that this node is to be added to"))
 	}
 	if err := errors.Join(problems...); err != nil {
@@ -228,9 +229,16 @@ func (s *Settings) checkQuorum() []error {
 	return problems
 }
 
-// checkBeginning sees that this node is on the list of those who begin a quorum together. Only an empty directory needs that.
+// checkBeginning sees that this node is on the list of those who begin a quorum together, and that there is somebody else whom it
+// is to join. Only an empty directory needs that.
 func (s *Settings) checkBeginning() error {
 	own := s.ownAddr()
+	switch {
+	case s.own != "" && !sameAddr(s.own, own):
+		return fmt.Errorf("-e says that node %d is reached at %s, and this node, which is to be node %d, at %s: give it another id with -i, or correct -e", s.NodeID, s.own, s.NodeID, own)
+	case s.own != "" && len(s.Peers) == 0:
+		return fmt.Errorf("-e names nobody but node %d, which is this node, and its directory is empty: name other members of the quorum, or leave -e out to begin a new one", s.NodeID)
+	}
 	for _, v := range s.Voters {
 		switch {
 		case v.id == s.NodeID && !sameAddr(v.addr, own):
@@ -253,7 +261,7 @@ func (s *Settings) ownAddr() string {
 	return s.Addr
 }
 
-// checkPeers reads -e.
+// checkPeers reads -e. All nodes of a quorum may be given the same list, so this node's own entry does not count.
 func (s *Settings) checkPeers(flag string) error {
 	peers, err := parsePeers(flag)
 	if err != nil {
@@ -261,10 +269,11 @@ func (s *Settings) checkPeers(flag string) error {
 	}
 	for _, p := range peers {
 		if p.id == s.NodeID {
-			return fmt.Errorf("-e names node %d, which is this node: name other members of the quorum, or leave -e out to begin a new one", p.id)
+			s.own = p.addr
+		} else {
+			s.Peers = append(s.Peers, p)
 		}
 	}
-	s.Peers = peers
 	return nil
 }
 

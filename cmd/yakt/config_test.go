@@ -127,7 +127,6 @@ func TestWhatCannotWorkIsRefusedWithWhatToDo(t *testing.T) {
 		"unknown metadata version":    {[]string{"--metadata-version", "9.9-IV9"}, []string{"9.9-IV9", "4.3-IV0"}},
 		"metadata version before 3.3": {[]string{"--metadata-version", "3.0-IV0"}, []string{"3.0-IV0"}},
 		"unreleased metadata version": {[]string{"--metadata-version", "4.4-IV0"}, []string{"not released"}},
-		"peers: itself":               {[]string{"-i", "2", "-e", "1/127.0.0.1:5010,2/127.0.0.1:5020"}, []string{"node 2", "this node"}},
 		"peers: not an id":            {[]string{"-e", "x/127.0.0.1:5011"}, []string{"ID/HOST:PORT", `"x" is not a node id`}},
 		"peers: no port":              {[]string{"-e", "2/127.0.0.1"}, []string{"ID/HOST:PORT"}},
 		"peers: twice":                {[]string{"-e", "2/127.0.0.1:5011,2/127.0.0.1:5012"}, []string{"node id 2 is given twice"}},
@@ -147,6 +146,26 @@ func TestPeersAreKept(t *testing.T) {
 	s := mustSettings(t, "", "-i", "3", "-a", "127.0.0.1:5030", "-e", "1/127.0.0.1:5010,2/k2.example.net:5020")
 	if want := []peer{{1, "127.0.0.1:5010"}, {2, "k2.example.net:5020"}}; !slices.Equal(s.Peers, want) {
 		t.Errorf("%+v", s.Peers)
+	}
+}
+
+// TestOneListOfPeersIsForAllNodes: the own entry does not count, and matters to an empty directory only.
+func TestOneListOfPeersIsForAllNodes(t *testing.T) {
+	const list = "1/127.0.0.1:5010,2/localhost:5020"
+	s := mustSettings(t, "", "-i", "2", "-a", "127.0.0.1:5020", "-e", list)
+	if want := []peer{{1, "127.0.0.1:5010"}}; !slices.Equal(s.Peers, want) {
+		t.Errorf("%+v", s.Peers)
+	}
+	if err := s.checkBeginning(); err != nil {
+		t.Error(err)
+	}
+	for says, args := range map[string][]string{
+		"give it another id":      {"-i", "2", "-a", "127.0.0.1:5030", "-e", list},
+		"names nobody but node 1": {"-e", "1/127.0.0.1:5010"},
+		"leave -e out":            {"-e", "1/127.0.0.1:5010", "--wait"},
+	} {
+		s := mustSettings(t, "", args...)
+		checkRefused(t, s.checkBeginning(), says)
 	}
 }
 
