@@ -125,7 +125,7 @@ func FuzzMux(f *testing.F) {
 	f.Fuzz(func(t *testing.T, first []byte, cut int) {
 		cut = min(max(cut, 0), len(first))
 		l := newPipeListener()
-		m := NewMux(l, time.Minute, nil)
+		m := NewMux(l, time.Minute, 0, nil)
 		type accepted struct {
 			from string
 			nc   net.Conn

@@ -17,8 +17,7 @@ import (
 // RaftMagic is what a raft connection starts with.
 const RaftMagic = "YAKtraft"
 
-// maxWaiting is how many connections may be waiting at a time: for their first bytes, or for somebody to
-// accept them. One more closes the one that has waited longest, so that silent ones cannot shut anybody out.
+// maxWaiting is how many connections may be waiting at a time, unless a Mux is made with another limit.
 const maxWaiting = 1024
 
 // Mux tells apart the protocols that share a port, by what a connection's peer sends first:
@@ -32,6 +31,7 @@ const maxWaiting = 1024
 type Mux struct {
 	listener          net.Listener
 	deadline          time.Duration
+	maxWaiting        int
 	log               *sparseLogger
 	kafka, raft, http *subListener
 	ctx               context.Context
@@ -43,16 +43,20 @@ type Mux struct {
 	closed  bool
 }
 
-// NewMux starts accepting from l, which now belongs to the Mux. The default deadline, for 0, is 10 s;
-// without a logger nothing is logged.
-func NewMux(l net.Listener, deadline time.Duration, logger *slog.Logger) *Mux {
+// NewMux starts accepting from l, which now belongs to the Mux. So many connections may be waiting at a time, for their first
+// bytes or for somebody to accept them; one more closes the one that has waited longest, so that silent ones cannot shut anybody
+// out. The default deadline, for 0, is 10 s, that of the limit 1024; without a logger nothing is logged.
+func NewMux(l net.Listener, deadline time.Duration, waiting int, logger *slog.Logger) *Mux {
+	if waiting <= 0 {
+		waiting = maxWaiting
+	}
 	if deadline <= 0 {
 		deadline = 10 * time.Second
 	}
 	if logger == nil {
 		logger = slog.New(slog.DiscardHandler)
 	}
-	m := &Mux{listener: l, deadline: deadline, log: newSparseLogger(logger), waiting: list.New()}
+	m := &Mux{listener: l, deadline: deadline, maxWaiting: waiting, log: newSparseLogger(logger), waiting: list.New()}
 	m.ctx, m.cancel = context.WithCancel(context.Background())
 	m.kafka, m.raft, m.http = newSubListener(m), newSubListener(m), newSubListener(m)
 	m.ended.Go(func() {
@@ -95,7 +99,7 @@ func (m *Mux) Close() error {
 // start waits for a connection's first bytes in a goroutine of its own.
 func (m *Mux) start(nc net.Conn) {
 	if oldest := m.admit(nc); oldest != nil {
-		m.log.warn("connection closed: too many are waiting, and this one has waited longest", "peer", oldest.RemoteAddr(), "limit", maxWaiting)
+		m.log.warn("connection closed: too many are waiting, and this one has waited longest", "peer", oldest.RemoteAddr(), "limit", m.maxWaiting)
 	}
 }
 
@@ -107,7 +111,7 @@ func (m *Mux) admit(nc net.Conn) (oldest *muxConn) {
 		nc.Close()
 		return nil
 	}
-	if m.waiting.Len() >= maxWaiting {
+	if m.waiting.Len() >= m.maxWaiting {
 		oldest = m.waiting.Front().Value.(*muxConn)
 		m.drop(oldest)
 	}

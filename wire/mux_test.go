@@ -48,7 +48,7 @@ func (l *pipeListener) dial() net.Conn {
 func openMux(t testing.TB, log *logBuffer) (m *Mux, addr string) {
 	t.Helper()
 	l := listen(t)
-	m = NewMux(l, 0, log.logger())
+	m = NewMux(l, 0, 0, log.logger())
 	t.Cleanup(func() { m.Close() })
 	return m, l.Addr().String()
 }
@@ -112,7 +112,7 @@ func TestSilentConnectionsHinderNobodyAndEndAtTheDeadline(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log logBuffer
 		l := newPipeListener()
-		m := NewMux(l, 7*time.Second, log.logger())
+		m := NewMux(l, 7*time.Second, 0, log.logger())
 		silent, hesitant, talker := l.dial(), l.dial(), l.dial()
 		begin := time.Now()
 		send(t, hesitant, []byte("YAKt"))
@@ -143,9 +143,9 @@ func TestSilentConnectionsHinderNobodyAndEndAtTheDeadline(t *testing.T) {
 func TestOneSilentConnectionTooManyEndsTheOldest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newPipeListener()
-		m := NewMux(l, 0, nil)
+		m := NewMux(l, 0, 10, nil)
 		oldest := l.dial()
-		for range maxWaiting - 1 {
+		for range 9 {
 			defer l.dial().Close()
 		}
 		begin := time.Now()
@@ -225,7 +225,7 @@ func TestClosingOneListenerLeavesTheOthers(t *testing.T) {
 
 func TestAFailingPortIsReportedToAllListeners(t *testing.T) {
 	l := listen(t)
-	m := NewMux(l, 0, nil)
+	m := NewMux(l, 0, 0, nil)
 	defer m.Close()
 	l.Close() // not by the Mux
 	for _, l := range []net.Listener{m.Kafka(), m.Raft(), m.HTTP()} {

@@ -53,7 +53,8 @@ func startNode(ctx context.Context, s Settings, l net.Listener, advertise string
 	if err != nil {
 		return nil, errors.Join(err, l.Close())
 	}
-	n := &node{mux: wire.NewMux(l, firstBytesTimeout, logger), failed: make(chan error, 2)}
+	waiting := s.fit(mayOpen(), logger)
+	n := &node{mux: wire.NewMux(l, firstBytesTimeout, waiting, logger), failed: make(chan error, 2)}
 	n.controller = controller.New(controller.Config{
 		NodeID:         s.NodeID,
 		ListenerName:   s.ListenerName,
