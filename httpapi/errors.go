@@ -145,13 +145,23 @@ func notFound(w http.ResponseWriter, r *http.Request) {
 	writeProblem(w, refuse(http.StatusNotFound, "There is nothing at %s. Try /get_metadata, /get_all_brokers, /livez or /readyz.", excerpt([]byte(r.URL.Path))))
 }
 
-// methodNotAllowed names the methods that would do: RFC 9110 asks for the Allow header, and a person for the sentence.
+// methodNotAllowed names the methods that would do: RFC 9110 asks for the Allow header, and a person for the sentence. The router
+// sends all methods here that it has not heard of.
 func methodNotAllowed(w http.ResponseWriter, r *http.Request) {
 	var allowed []string
 	for _, method := range []string{http.MethodGet, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete} {
 		if chi.RouteContext(r.Context()).Routes.Match(chi.NewRouteContext(), method, r.URL.Path) {
 			allowed = append(allowed, method)
 		}
+	}
+	switch {
+	case r.Method == "PRI": // begins HTTP/2, by a client that takes it for granted
+		w.Header().Set("Connection", "close")
+		writeProblem(w, refuse(http.StatusHTTPVersionNotSupported, "HTTP/2 is not served here: use HTTP/1.1."))
+		return
+	case len(allowed) == 0:
+		notFound(w, r)
+		return
 	}
 	methods := strings.Join(allowed, ", ")
 	w.Header().Set("Allow", methods)

@@ -76,6 +76,7 @@ func TestWrongInputIsRefusedWithAReason(t *testing.T) {
 
 		{"POST", "/create_partition", `{"topicName":7}`, 400, "topicName must be a text"},
 		{"POST", "/create_partition", `{"topicId":"short"}`, 400, "22 characters"},
+		{"POST", "/create_partition", `{"topicName":"t","topicId":"AAAAAAAAAAAAAAAAAAAAAA"}`, 400, "topicId is zero"},
 		{"POST", "/create_partition", `{"topicName":"t","partitionId":"1"}`, 400, "partitionId must be a whole number"},
 		{"POST", "/create_partition", `{"topicName":"t","replicas":101}`, 400, "list of broker ids"},
 		{"POST", "/create_partition", `{"topicName":"t","replicas":[101,null]}`, 400, "list of broker ids"},

@@ -78,6 +78,22 @@ func TestWrongMethodIsAProblemThatNamesTheRightOne(t *testing.T) {
 	}
 }
 
+func TestUnknownMethodIsNoReasonToOfferNone(t *testing.T) {
+	if detail := checkProblem(t, get(testServer(nil), "BREW", "/nowhere"), 404); !strings.Contains(detail, "/nowhere") {
+		t.Errorf("detail %q", detail)
+	}
+	w := get(testServer(nil), "BREW", "/get_metadata")
+	if checkProblem(t, w, 405); w.Header().Get("Allow") != "GET" {
+		t.Errorf("Allow: %q", w.Header().Get("Allow"))
+	}
+	addr := serving(t, testServer(nil))
+	conn := dialTo(t, addr, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
+	answer, err := io.ReadAll(conn)
+	if err != nil || !strings.Contains(string(answer), "HTTP/1.1 505") || !strings.Contains(string(answer), "use HTTP/1.1") {
+		t.Errorf("%v %s", err, answer)
+	}
+}
+
 func TestLiveWithoutBeingReady(t *testing.T) {
 	s := testServer(func(c *Config) { c.Ready = func() error { return errors.New("no leader is known") } })
 	if w := get(s, "GET", "/livez"); w.Code != 200 {

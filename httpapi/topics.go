@@ -177,6 +177,9 @@ func (s *Server) createPartition(r *changeRequest) (any, error) {
 		partition.TopicName = *body.TopicName
 	}
 	if body.TopicID != nil {
+		if *body.TopicID == records.ZeroUUID {
+			return nil, badRequest("The field topicId is zero, and no topic's id is: leave it out, or give the topic's.")
+		}
 		partition.TopicID = *body.TopicID
 	}
 	a, err := s.config.Controller.CreatePartition(r.ctx, r.from, partition)

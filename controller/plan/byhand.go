@@ -2,6 +2,8 @@ package plan
 
 import (
 	"slices"
+	"strings"
+	"unicode"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -176,6 +178,8 @@ func (v *View) handRegistration(h HandRegistration, old *image.Broker) (*records
 		return nil, refuse(kerr.InvalidRegistration, "There is no security protocol %d.", h.SecurityProtocol)
 	case h.Host == "" || !storable(h.Host):
 		return nil, refuse(kerr.InvalidRegistration, "Broker %d needs a host, in UTF-8 and of at most %d bytes.", h.BrokerID, maxStringBytes)
+	case strings.ContainsFunc(h.Host, func(r rune) bool { return unicode.IsSpace(r) || unicode.IsControl(r) }):
+		return nil, refuse(kerr.InvalidRegistration, "Broker %d's host cannot be %s: no name or address has blanks or control characters.", h.BrokerID, configs.Quote(h.Host))
 	case h.Port == 0:
 		return nil, refuse(kerr.InvalidRegistration, "Broker %d needs a port between 1 and 65535.", h.BrokerID)
 	case h.Rack != nil && !storable(*h.Rack):

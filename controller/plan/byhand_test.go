@@ -4,6 +4,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/twmb/franz-go/pkg/kerr"
+
 	"yakt/controller/image"
 	"yakt/records"
 )
@@ -84,5 +86,20 @@ func TestByHandManyPartitionsTakeSeveralOperations(t *testing.T) {
 				t.Errorf("in sync with %d, broker 2 leads %d", s.in(1), s.led(2))
 			}
 		})
+	}
+}
+
+func TestByHandAHostIsANameOrAnAddress(t *testing.T) {
+	s := crowd(t, 1, 2)
+	for _, host := range []string{"a b", "a\n", "\x00", "a\u00a0b", "a\x7f"} {
+		answer, result := RegisterByHand(s.view(), HandRegistration{BrokerID: 7, Host: host, Port: 9092})
+		if answer.Refusal == nil || answer.Refusal.Err != kerr.InvalidRegistration || len(result.Records) > 0 {
+			t.Errorf("%q: %+v", host, answer)
+		}
+	}
+	for _, host := range []string{"::1", "kafka-1.example.net", "bücher.example", "under_score"} {
+		if answer, _ := RegisterByHand(s.view(), HandRegistration{BrokerID: 7, Host: host, Port: 9092}); answer.Refusal != nil {
+			t.Errorf("%q: %v", host, answer.Refusal)
+		}
 	}
 }

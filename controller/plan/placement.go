@@ -22,6 +22,8 @@ import (
 func (v *View) place(partitions, replicas int) ([][]int32, *Refusal) {
 	p := newPlacer(v.Image, v.Rand)
 	switch {
+	case v.Image.NumBrokers() == 0:
+		return nil, refuse(kerr.InvalidReplicationFactor, "There is no broker to place partitions on: none is registered.")
 	case len(p.leaders) == 0:
 		return nil, refuse(kerr.InvalidReplicationFactor, "There is no broker to place partitions on: each is fenced, shutting down or has all its log directories cordoned.")
 	case replicas > len(p.brokers):
