@@ -63,13 +63,17 @@ func (b banner) write(w io.Writer) error {
 // brokerProperties are the lines of a broker that runs alone beside this controller. The three last ones are for a
 // cluster of fewer than three brokers, where Kafka's defaults leave consumer groups and transactions without a topic.
 func (b banner) brokerProperties() []string {
+	broker := b.nodeID + 100
+	if broker < 0 { // it would be too large
+		broker = b.nodeID - 100
+	}
 	return []string{
 		"process.roles=broker",
-		fmt.Sprintf("node.id=%d", b.nodeID+100),
+		fmt.Sprintf("node.id=%d", broker),
 		"listeners=PLAINTEXT://127.0.0.1:9092",
 		"controller.listener.names=" + b.listenerName,
 		"controller.quorum.bootstrap.servers=" + b.advertise,
-		fmt.Sprintf("log.dirs=kafka-data/%d", b.nodeID+100),
+		fmt.Sprintf("log.dirs=kafka-data/%d", broker),
 		"offsets.topic.replication.factor=1",
 		"transaction.state.log.replication.factor=1",
 		"transaction.state.log.min.isr=1",

@@ -7,10 +7,13 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"runtime/debug"
+	"strings"
 
 	"github.com/alecthomas/kong"
 
 	"yakt/raftlog"
+	"yakt/records"
 )
 
 // commandLine is what the program understands. Without a subcommand it is a server.
@@ -19,6 +22,8 @@ type commandLine struct {
 	Dump   dumpCmd   `cmd:"" help:"Print a stopped node's log, log segments, snapshots or single record values as JSON."`
 	Export exportCmd `cmd:"" help:"Write a stopped node's log and snapshots the way Apache Kafka lays them out."`
 	Quorum quorumCmd `cmd:"" help:"Look after the quorum of controllers."`
+
+	Version kong.VersionFlag `help:"Print what this program was built from, and stop."`
 }
 
 func main() {
@@ -30,9 +35,40 @@ func main() {
 	command, err := parser.Parse(os.Args[1:])
 	parser.FatalIfErrorf(err)
 	if err := command.Run(); err != nil {
-		fmt.Fprintf(os.Stderr, "yakt: %v\n", err)
+		fmt.Fprintf(os.Stderr, "%s: %v\n", who(command.Command()), err)
 		os.Exit(exitCode(err))
 	}
+}
+
+// who is whose error a line is: `yakt quorum add`, say.
+func who(command string) string {
+	who := "yakt"
+	if strings.HasPrefix(command, "quorum ") {
+		for _, word := range strings.Fields(command)[:2] {
+			who += " " + word
+		}
+	}
+	return who
+}
+
+// version says what the program was built from, as far as that is known.
+func version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "yakt, built without modules"
+	}
+	text := "yakt " + info.Main.Version
+	for _, setting := range info.Settings {
+		switch {
+		case setting.Key == "vcs.revision":
+			text += ", commit " + setting.Value
+		case setting.Key == "vcs.time":
+			text += " of " + setting.Value
+		case setting.Key == "vcs.modified" && setting.Value == "true":
+			text += ", with changes"
+		}
+	}
+	return fmt.Sprintf("%s, %s, metadata.version up to %v", text, info.GoVersion, records.LatestMetadataVersion)
 }
 
 // exitCode is 2 for a directory that a running node has: a script can then stop that one first, or ask it instead.
@@ -49,6 +85,7 @@ func newParser(line *commandLine) (*kong.Kong, error) {
 		kong.Name("yakt"),
 		kong.Description("A Kafka controller: Apache Kafka brokers keep their metadata here instead of in Apache's KRaft controllers."),
 		kong.UsageOnError(),
+		kong.Vars{"version": version()},
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
 	)
 }

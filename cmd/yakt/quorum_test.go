@@ -2,6 +2,9 @@ package main
 
 import (
 	"bytes"
+	"io"
+	"math"
+	"net"
 	"strings"
 	"testing"
 )
@@ -69,10 +72,45 @@ func TestStatusIsATable(t *testing.T) {
 func TestMembersAreFoundByName(t *testing.T) {
 	q := voters(0, 10)
 	q.Members = append(q.Members, member{ID: 2, Directory: "e"})
-	for name, want := range map[string]string{"1": "", "1/d": "", "2": "several directories", "2/e": "", "2/x": "knows no", "7": "knows no", "x": "neither ID nor"} {
-		_, err := q.named(name)
+	for name, want := range map[string]string{"1": "", "1/d": "", "2": "several directories", "2/e": "", "2/x": "knows no", "7": "knows no"} {
+		parsed, err := parseMember(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = q.named(parsed)
 		if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// TestWhoIsNotReachedIsNamed, after what can be said without asking anybody.
+func TestWhoIsNotReachedIsNamed(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.Close() // now nobody listens there
+	flags := quorumFlags{Server: l.Addr().String()}
+	transfer, remove, mistyped := &quorumTransferCmd{flags, -1}, &quorumRemoveCmd{flags, "1"}, &quorumRemoveCmd{flags, "x"}
+	checkRefused(t, transfer.run(t.Context(), io.Discard), l.Addr().String(), "name one that runs (--server")
+	checkRefused(t, remove.run(t.Context(), io.Discard), l.Addr().String(), "name one that runs (--server")
+	checkRefused(t, mistyped.run(t.Context(), io.Discard), `"x" is neither ID nor ID/DIRECTORY`)
+	if got := who("quorum add <ID/HOST:PORT>") + "," + who("server"); got != "yakt quorum add,yakt" {
+		t.Error(got)
+	}
+}
+
+func TestBuildIsKnown(t *testing.T) {
+	if got := version(); !strings.HasPrefix(got, "yakt ") || !strings.Contains(got, "go1.") {
+		t.Error(got)
+	}
+}
+
+func TestSuggestedBrokerIDIsOne(t *testing.T) {
+	for id, want := range map[int32]string{1: "node.id=101", math.MaxInt32: "node.id=2147483547"} {
+		if got := (banner{nodeID: id}).brokerProperties(); got[1] != want {
+			t.Errorf("%q", got)
 		}
 	}
 }

@@ -30,9 +30,18 @@ func (f quorumFlags) within(run func(ctx context.Context, stdout io.Writer) erro
 	return run(ctx, os.Stdout)
 }
 
+// reach opens a connection to a node.
+func reach(ctx context.Context, addr string) (net.Conn, error) {
+	conn, err := dial(ctx, addr)
+	if err != nil {
+		return nil, fmt.Errorf("no node can be reached at %s: name one that runs (--server HOST:PORT is who is asked), or start it: %w", addr, err)
+	}
+	return conn, nil
+}
+
 // talk opens a connection for f, whose reads and writes end with ctx.
 func talk(ctx context.Context, addr string, f func(net.Conn) error) error {
-	conn, err := dial(ctx, addr)
+	conn, err := reach(ctx, addr)
 	if err != nil {
 		return err
 	}
@@ -44,7 +53,7 @@ func talk(ctx context.Context, addr string, f func(net.Conn) error) error {
 
 // ask sends one Kafka request to a node, at the version it has.
 func ask(ctx context.Context, addr string, req kmsg.Request) (kmsg.Response, error) {
-	conn, err := dial(ctx, addr)
+	conn, err := reach(ctx, addr)
 	if err != nil {
 		return nil, err
 	}

@@ -20,11 +20,15 @@ type quorumRemoveCmd struct {
 func (c *quorumRemoveCmd) Run() error { return c.within(c.run) }
 
 func (c *quorumRemoveCmd) run(ctx context.Context, stdout io.Writer) error {
+	name, err := parseMember(c.Node)
+	if err != nil {
+		return err
+	}
 	q, err := c.describe(ctx)
 	if err != nil {
 		return err
 	}
-	m, err := q.named(c.Node)
+	m, err := q.named(name)
 	if err != nil {
 		return err
 	}
@@ -40,24 +44,36 @@ func (c *quorumRemoveCmd) run(ctx context.Context, stdout io.Writer) error {
 	return err
 }
 
-// named finds the member that ID or ID/DIRECTORY means.
-func (q *quorum) named(text string) (member, error) {
+// memberName is ID or ID/DIRECTORY.
+type memberName struct {
+	text      string
+	id        int32
+	directory string
+	exact     bool // there is a directory
+}
+
+func parseMember(text string) (memberName, error) {
 	id, directory, exact := strings.Cut(text, "/")
 	n, err := strconv.ParseInt(id, 10, 32)
 	if err != nil {
-		return member{}, fmt.Errorf("%q is neither ID nor ID/DIRECTORY", text)
+		return memberName{}, fmt.Errorf("%q is neither ID nor ID/DIRECTORY", text)
 	}
+	return memberName{text, int32(n), directory, exact}, nil
+}
+
+// named finds the member that a name means.
+func (q *quorum) named(name memberName) (member, error) {
 	var found []member
 	for _, m := range q.Members {
-		if m.ID == int32(n) && (!exact || m.Directory == directory) {
+		if m.ID == name.id && (!name.exact || m.Directory == name.directory) {
 			found = append(found, m)
 		}
 	}
 	switch len(found) {
 	case 0:
-		return member{}, fmt.Errorf("the quorum knows no %s; `yakt quorum status` lists who there is", text)
+		return member{}, fmt.Errorf("the quorum knows no %s; `yakt quorum status` lists who there is", name.text)
 	case 1:
 		return found[0], nil
 	}
-	return member{}, fmt.Errorf("node %d is there with several directories: name one, as in %d/%s", n, n, found[0].Directory)
+	return member{}, fmt.Errorf("node %d is there with several directories: name one, as in %d/%s", name.id, name.id, found[0].Directory)
 }
