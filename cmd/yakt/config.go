@@ -24,6 +24,7 @@ type Settings struct {
 	DataDir         string
 	ClusterID       string                  // empty: the stored one, or a new one in an empty directory
 	MetadataVersion records.MetadataVersion // used at the first start only
+	VersionAsked    bool                    // MetadataVersion was asked for, and is no default
 	HTTP            string                  // httpOff, httpRead or httpFull
 	ListController  bool                    // brokers' clients are told of the active controller, and to send their changes to it
 
@@ -140,7 +141,7 @@ func (c *serverCmd) settings() (Settings, error) {
 			problems = append(problems, fmt.Errorf("--metadata-version %q cannot be had: name a level from %v to %v, the newest that all brokers know: %w",
 				*c.MetadataVersion, records.MinMetadataVersion, records.LatestMetadataVersion, err))
 		}
-		s.MetadataVersion = v
+		s.MetadataVersion, s.VersionAsked = v, true
 	}
 	if s.DataDir == "" {
 		s.DataDir = filepath.Join("yakt-data", strconv.Itoa(int(s.NodeID)))

@@ -18,6 +18,7 @@ import (
 	"yakt/controller/plan"
 	"yakt/httpapi"
 	"yakt/raftlog"
+	"yakt/records"
 	"yakt/wire"
 )
 
@@ -131,7 +132,23 @@ func startNode(ctx context.Context, s Settings, l net.Listener, advertise string
 	registering, end := context.WithCancel(context.WithoutCancel(ctx))
 	n.endRegistering = end
 	n.registering.Go(func() { r.run(registering) })
+	if s.VersionAsked {
+		n.registering.Go(func() { n.compareVersion(registering, s.MetadataVersion, logger) })
+	}
 	return n, nil
+}
+
+// compareVersion says so when the cluster has another metadata.version than was asked for: that only counts when a cluster begins.
+func (n *node) compareVersion(ctx context.Context, asked records.MetadataVersion, logger *slog.Logger) {
+	img := n.controller.Image()
+	for ; img.MetadataVersion() == 0; img = n.controller.Image() {
+		if n.controller.WaitFor(ctx, img.EndOffset()+1) != nil {
+			return
+		}
+	}
+	if has := img.MetadataVersion(); has != asked {
+		logger.Warn("--metadata-version has no effect, since the cluster has one already; kafka-features.sh changes it", "asked", asked.String(), "metadata.version", has.String())
+	}
 }
 
 // dial is how this program reaches other controllers.

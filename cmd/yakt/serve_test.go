@@ -122,3 +122,29 @@ func TestHTTPStopsWhenKafkaDoes(t *testing.T) {
 		}
 	})
 }
+
+// TestAskingForAnotherMetadataVersionIsToldToBeInVain, and asking for the same is not.
+func TestAskingForAnotherMetadataVersionIsToldToBeInVain(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		for _, test := range []struct {
+			asked string
+			says  int
+		}{{"4.0-IV3", 0}, {"4.3-IV0", 1}, {"4.0-IV3", 0}} {
+			var out bytes.Buffer
+			logger := slog.New(slog.NewTextHandler(&out, nil)) // takes one line at a time
+			s := mustSettings(t, "", "-d", dir, "--metadata-version", test.asked)
+			n, err := startNode(t.Context(), s, &pipes{conns: make(chan net.Conn), done: make(chan struct{})}, "node.example:5010", logger)
+			if err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(10 * time.Second) // in virtual time: it leads now, and has all of its log
+			if err := n.stop(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if got := strings.Count(out.String(), "asked=4.3-IV0 metadata.version=4.0-IV3"); got != test.says || strings.Count(out.String(), "--metadata-version has no effect") != test.says {
+				t.Errorf("asked for %s: told %d times\n%s", test.asked, got, out.String())
+			}
+		}
+	})
+}
