@@ -199,9 +199,16 @@ func TestLargeBodyThatGetsNoRoomIsRefused(t *testing.T) {
 		if got := answerOf(t, l.large()); got != 503 {
 			t.Errorf("one for which there is no room is answered with %d", got)
 		}
+		late := l.large()
+		time.Sleep(s.config.BodyTimeout - time.Second)
 		close(h.letGo)
 		if got := answerOf(t, first); got != 200 {
 			t.Errorf("the first one is answered with %d", got)
+		}
+		time.Sleep(s.config.BodyTimeout - time.Second)
+		go io.WriteString(late, "}")
+		if got := answerOf(t, late); got != 200 { // the time that it waited is not its own
+			t.Errorf("one that had to wait is answered with %d", got)
 		}
 		time.Sleep(time.Second) // as above
 	})
