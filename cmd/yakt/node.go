@@ -147,7 +147,7 @@ func (n *node) compareVersion(ctx context.Context, asked records.MetadataVersion
 		}
 	}
 	if has := img.MetadataVersion(); has != asked {
-		logger.Warn("--metadata-version has no effect, since the cluster has one already; kafka-features.sh changes it", "asked", asked.String(), "metadata.version", has.String())
+		logger.Warn("--metadata-version has no effect: the cluster has one already", "asked", asked.String(), "metadata.version", has.String())
 	}
 }
 
