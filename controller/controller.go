@@ -145,7 +145,7 @@ func (c *Controller) run(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			c.standDown()
-			_, operations := c.writer.mail.take()
+			_, operations := c.writer.mail.take(0)
 			c.writer.refuse(operations)
 			return
 		case <-ticker.C:

@@ -92,7 +92,7 @@ type mailbox struct {
 	mu         sync.Mutex
 	events     []func()
 	operations []*operation
-	queued     int           // operations that the writer has taken and not planned yet
+	queued     int           // operations that the writer had taken and not planned when it last looked; it looks until there is nothing to do
 	wake       chan struct{} // holds one token while there is something
 }
 
@@ -123,25 +123,19 @@ func (m *mailbox) signal() {
 	}
 }
 
-func (m *mailbox) take() ([]func(), []*operation) {
+// take empties the mailbox; so many of the operations that were taken before are still waiting.
+func (m *mailbox) take(waiting int) ([]func(), []*operation) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	events, operations := m.events, m.operations
 	m.events, m.operations = nil, nil
-	m.queued += len(operations)
+	m.queued = waiting + len(operations)
 	return events, operations
-}
-
-// left says how many of the operations that were taken are still waiting.
-func (m *mailbox) left(queued int) {
-	m.mu.Lock()
-	m.queued = queued
-	m.mu.Unlock()
 }
 
 // step does everything there is to do right now; false when there was nothing.
 func (w *writer) step() bool {
-	events, operations := w.mail.take()
+	events, operations := w.mail.take(len(w.queue))
 	for _, event := range events {
 		event()
 	}
@@ -154,7 +148,6 @@ func (w *writer) step() bool {
 	for w.active && !w.abandoning && len(w.flights) < maxInFlight && w.proceed() {
 		did = true
 	}
-	w.mail.left(len(w.queue))
 	return did
 }
 
