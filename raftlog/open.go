@@ -46,8 +46,8 @@ func Open(config Config) (*Log, error) {
 		return nil, errors.Join(err, l.closeRaft(), l.closeDirectory())
 	}
 	l.store.opened.Store(true)
-	if l.store.failed.Load() {
-		return nil, errors.Join(fmt.Errorf("raftlog: the database failed at once: %w", *l.store.reason.Load()), l.closeRaft(), l.closeDirectory())
+	if reason := l.store.reason.Load(); reason != nil {
+		return nil, errors.Join(fmt.Errorf("raftlog: the database failed at once: %w", *reason), l.closeRaft(), l.closeDirectory())
 	}
 	close(l.transport.ready)
 	l.early.Go(l.proposer)

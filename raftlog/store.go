@@ -43,13 +43,12 @@ import (
 // Reading is safe from any goroutine, also when the store has been closed: that is ErrClosed then. Only scan is for who knows that it is open.
 type store struct {
 	db     *pebble.DB
-	onFail func(error)  // told of the first failure after Open
-	onTerm func(uint64) // told of a new CurrentTerm when it is durable, on raft's main goroutine
-	onTrim func()       // told that old entries are about to be deleted
-	slow   func()       // for tests, see Config
-	since  atomic.Int64 // unix ns: raft's main goroutine waits for the disk since then; 0: it does not
-	failed atomic.Bool
-	reason atomic.Pointer[error] // the first one
+	onFail func(error)           // told of the first failure after Open
+	onTerm func(uint64)          // told of a new CurrentTerm when it is durable, on raft's main goroutine
+	onTrim func()                // told that old entries are about to be deleted
+	slow   func()                // for tests, see Config
+	since  atomic.Int64          // unix ns: raft's main goroutine waits for the disk since then; 0: it does not
+	reason atomic.Pointer[error] // with which it has failed first; nil: it has not
 	opened atomic.Bool           // until Open has returned, errors are returned to it instead of ending the goroutine
 
 	writing sync.Mutex // held over one synced write
@@ -207,14 +206,14 @@ func (s *store) commit(b *pebble.Batch, what string) error {
 	defer b.Close()
 	s.writing.Lock()
 	defer s.writing.Unlock()
-	if s.failed.Load() {
+	if s.reason.Load() != nil {
 		return errors.New("raftlog: an earlier write failed")
 	}
 	s.syncs.Add(1)
 	if err := s.db.Apply(b, syncWrites); err != nil {
 		return s.fail(fmt.Errorf("raftlog: %s: %w", what, err))
 	}
-	if s.failed.Load() { // Pebble reports a failed write to its logger and then answers nil
+	if s.reason.Load() != nil { // Pebble reports a failed write to its logger and then answers nil
 		return fmt.Errorf("raftlog: %s: the database failed", what)
 	}
 	return nil
@@ -523,8 +522,7 @@ func (s *store) stop(err error) error {
 
 // fail marks the store as failed and reports the first reason.
 func (s *store) fail(err error) error {
-	first := s.reason.CompareAndSwap(nil, &err)
-	if s.failed.Store(true); first && s.opened.Load() {
+	if s.reason.CompareAndSwap(nil, &err) && s.opened.Load() {
 		s.onFail(err)
 	}
 	return err
