@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"yakt/integration/harness"
 )
 
 // metadata is a request that its Handler can tell apart: it asks for one topic with this name.
@@ -400,7 +402,7 @@ func TestTooManyConnectionsAreRefused(t *testing.T) {
 
 // busyListener has no file descriptors left, for a while.
 type busyListener struct {
-	*pipeListener
+	*harness.PipeListener
 	failures int
 }
 
@@ -413,18 +415,18 @@ func (l *busyListener) Accept() (net.Conn, error) {
 	if l.failures--; l.failures >= 0 {
 		return nil, busyError{}
 	}
-	return l.pipeListener.Accept()
+	return l.PipeListener.Accept()
 }
 
 func TestServeOutlastsALackOfFileDescriptors(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log logBuffer
 		s := NewServer(Config{Handler: answers(), Logger: log.logger()})
-		l := &busyListener{newPipeListener(), 20}
+		l := &busyListener{harness.NewPipeListener(), 20}
 		served := make(chan error)
 		go func() { served <- s.Serve(l) }()
 		begin := time.Now()
-		nc := l.dial()
+		nc := l.Dial()
 		if d := time.Since(begin); d < 5*time.Second || d > 20*time.Second {
 			t.Errorf("accepted after %v", d)
 		}

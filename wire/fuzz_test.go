@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"yakt/integration/harness"
 )
 
 // FuzzRequest gives arbitrary frames to the whole way from bytes to a request. What passes the shape has to
@@ -124,7 +126,7 @@ func FuzzMux(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, first []byte, cut int) {
 		cut = min(max(cut, 0), len(first))
-		l := newPipeListener()
+		l := harness.NewPipeListener()
 		m := NewMux(l, time.Minute, 0, nil)
 		type accepted struct {
 			from string
@@ -138,7 +140,7 @@ func FuzzMux(f *testing.F) {
 				}
 			}()
 		}
-		nc := l.dial()
+		nc := l.Dial()
 		written := make(chan error, 1)
 		go func() {
 			_, err := nc.Write(first[:cut])

@@ -7,42 +7,14 @@ import (
 	"net"
 	"net/http"
 	"strings"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"yakt/integration/harness"
 )
-
-// pipeListener is a listener for synctest bubbles.
-type pipeListener struct {
-	conns chan net.Conn
-	done  chan struct{}
-	once  sync.Once
-}
-
-func newPipeListener() *pipeListener {
-	return &pipeListener{conns: make(chan net.Conn), done: make(chan struct{})}
-}
-
-func (l *pipeListener) Accept() (net.Conn, error) {
-	select {
-	case nc := <-l.conns:
-		return nc, nil
-	case <-l.done:
-		return nil, net.ErrClosed
-	}
-}
-
-func (l *pipeListener) Close() error   { l.once.Do(func() { close(l.done) }); return nil }
-func (l *pipeListener) Addr() net.Addr { return &net.TCPAddr{} }
-
-func (l *pipeListener) dial() net.Conn {
-	client, server := net.Pipe()
-	l.conns <- server
-	return client
-}
 
 // openMux makes a Mux on loopback that is closed when the test ends.
 func openMux(t testing.TB, log *logBuffer) (m *Mux, addr string) {
@@ -111,9 +83,9 @@ func TestUnknownFirstBytesAreClosedWithAReason(t *testing.T) {
 func TestSilentConnectionsHinderNobodyAndEndAtTheDeadline(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log logBuffer
-		l := newPipeListener()
+		l := harness.NewPipeListener()
 		m := NewMux(l, 7*time.Second, 0, log.logger())
-		silent, hesitant, talker := l.dial(), l.dial(), l.dial()
+		silent, hesitant, talker := l.Dial(), l.Dial(), l.Dial()
 		begin := time.Now()
 		send(t, hesitant, []byte("YAKt"))
 		send(t, talker, []byte{0})
@@ -142,14 +114,14 @@ func TestSilentConnectionsHinderNobodyAndEndAtTheDeadline(t *testing.T) {
 
 func TestOneSilentConnectionTooManyEndsTheOldest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l := newPipeListener()
+		l := harness.NewPipeListener()
 		m := NewMux(l, 0, 10, nil)
-		oldest := l.dial()
+		oldest := l.Dial()
 		for range 9 {
-			defer l.dial().Close()
+			defer l.Dial().Close()
 		}
 		begin := time.Now()
-		talker := l.dial()
+		talker := l.Dial()
 		expectClosed(t, oldest)
 		if d := time.Since(begin); d != 0 {
 			t.Errorf("closed after %v", d)

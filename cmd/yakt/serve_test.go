@@ -6,16 +6,16 @@ import (
 	"encoding/binary"
 	"io"
 	"log/slog"
-	"net"
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"yakt/integration/harness"
 )
 
 // TestASignalExcusesOnlyWaiting: a node that is stopped while it waits to be let in has not failed, one with a damaged
@@ -45,45 +45,19 @@ func TestASignalExcusesOnlyWaiting(t *testing.T) {
 	}
 }
 
-// pipes is a listener for synctest bubbles, where sockets cannot be.
-type pipes struct {
-	conns chan net.Conn
-	done  chan struct{}
-	once  sync.Once
-}
-
-func (p *pipes) Accept() (net.Conn, error) {
-	select {
-	case nc := <-p.conns:
-		return nc, nil
-	case <-p.done:
-		return nil, net.ErrClosed
-	}
-}
-
-func (p *pipes) Close() error { p.once.Do(func() { close(p.done) }); return nil }
-
-func (p *pipes) Addr() net.Addr { return &net.TCPAddr{} }
-
-func (p *pipes) dial() net.Conn {
-	client, server := net.Pipe()
-	p.conns <- server
-	return client
-}
-
 // TestHTTPStopsWhenKafkaDoes: somebody who does not take an answer of Kafka's protocol takes up all the time that there is
 // for finishing, and meanwhile HTTP begins nothing more that would be cut off at the end of it.
 func TestHTTPStopsWhenKafkaDoes(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
-		l := &pipes{conns: make(chan net.Conn), done: make(chan struct{})}
+		l := harness.NewPipeListener()
 		s := defaultSettings()
 		s.DataDir = dir
 		n, err := startNode(t.Context(), s, l, "node.example:5010", slog.New(slog.DiscardHandler))
 		if err != nil {
 			t.Fatal(err)
 		}
-		kafka, web := l.dial(), l.dial()
+		kafka, web := l.Dial(), l.Dial()
 		defer kafka.Close()
 		defer web.Close()
 		frame := kmsg.NewRequestFormatter().AppendRequest(nil, kmsg.NewPtrApiVersionsRequest(), 1)
@@ -134,7 +108,7 @@ func TestAskingForAnotherMetadataVersionIsToldToBeInVain(t *testing.T) {
 			var out bytes.Buffer
 			logger := slog.New(slog.NewTextHandler(&out, nil)) // takes one line at a time
 			s := mustSettings(t, "", "-d", dir, "--metadata-version", test.asked)
-			n, err := startNode(t.Context(), s, &pipes{conns: make(chan net.Conn), done: make(chan struct{})}, "node.example:5010", logger)
+			n, err := startNode(t.Context(), s, harness.NewPipeListener(), "node.example:5010", logger)
 			if err != nil {
 				t.Fatal(err)
 			}
